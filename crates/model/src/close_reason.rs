@@ -1,0 +1,153 @@
+//! Every way a connection can end. Conversions into it are exhaustive matches without `_`, so that a
+//! new failure forces a decision about its log words, its metric flag and what the operator should do.
+
+use crate::PolicyKey;
+
+/// Why a connection ended otherwise than by both sides closing it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CloseReason {
+    /// Ours: a limit on open connections was reached. The operator raises the limit or adds nodes.
+    #[error("too many connections of this pod: the limit is {limit}")]
+    Overloaded {
+        /// The limit reached.
+        limit: usize,
+    },
+    /// The peer's: it connected to the capture port itself, not through the capture.
+    #[error("no original destination: the connection did not come through the capture")]
+    NoOriginalDst,
+    /// The peer's: it asked for a port of the agent.
+    #[error("port {port} is the mesh's own and no application's")]
+    AgentPort {
+        /// The port asked for.
+        port: u16,
+    },
+    /// Ours: the pod is not, or no longer, a known workload.
+    #[error("this pod is not a workload of the mesh (any more)")]
+    UnknownWorkload,
+    /// Nobody's: the service has no endpoint that may be chosen.
+    #[error("service {service} has no healthy endpoint for port {port}")]
+    NoHealthyUpstream {
+        /// The service.
+        service: String,
+        /// The service port asked for.
+        port: u16,
+    },
+    /// The user's: the service does not have this port.
+    #[error("service {service} has no port {port}")]
+    NoSuchPort {
+        /// The service.
+        service: String,
+        /// The port asked for.
+        port: u16,
+    },
+    /// Policy.
+    #[error("denied: {0}")]
+    Denied(DenyReason),
+    /// Policy, of a connection that was allowed before.
+    #[error("connection closed because policy, identity or enrolment changed: {0}")]
+    PolicyChanged(DenyReason),
+    /// The peer's or ours: TLS failed.
+    #[error("TLS: {detail}")]
+    Tls {
+        /// The chain of causes.
+        detail: String,
+    },
+    /// The peer's: the tunnel's protocol was broken.
+    #[error("HTTP/2: {detail}")]
+    Http2 {
+        /// The chain of causes.
+        detail: String,
+    },
+    /// The peer's: a CONNECT request we cannot serve.
+    #[error("bad CONNECT request: {detail}")]
+    BadRequest {
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The other node's: it refused the tunnel.
+    #[error("the destination's node answered {status}")]
+    TunnelRefused {
+        /// Its HTTP status.
+        status: u16,
+    },
+    /// The upstream's or the network's: no connection.
+    #[error("cannot connect to {upstream}: {detail}")]
+    Connect {
+        /// Where to.
+        upstream: String,
+        /// The chain of causes.
+        detail: String,
+    },
+    /// Ours: no certificate for this identity.
+    #[error("no certificate for {identity}: {detail}")]
+    NoCertificate {
+        /// The identity.
+        identity: String,
+        /// The chain of causes.
+        detail: String,
+    },
+    /// Either side's: a reset or another error after the connection was up.
+    #[error("reset by the {side}: {detail}")]
+    Reset {
+        /// `client` or `server`, as seen from the connection.
+        side: &'static str,
+        /// The chain of causes.
+        detail: String,
+    },
+    /// Ours, on the operator's word: the drain deadline came.
+    #[error("closed at the drain deadline")]
+    Drained,
+    /// Nobody's: the task was dropped without a verdict (a defect if it is ever seen outside of a
+    /// forced stop).
+    #[error("aborted")]
+    Aborted,
+}
+
+/// Which policy said no. For the log only, never for the peer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DenyReason {
+    /// A DENY policy matched.
+    #[error("DENY policy {policy} rule {rule}")]
+    Policy {
+        /// The policy.
+        policy: PolicyKey,
+        /// Index of the first rule that matched, from 0 as in the user's file.
+        rule: usize,
+    },
+    /// There are ALLOW policies and none matched.
+    #[error("no ALLOW policy matches, out of {count}: {first}{}", if *.count > 1 { ", ..." } else { "" })]
+    NoAllowMatch {
+        /// How many ALLOW policies apply.
+        count: usize,
+        /// The first of them by name.
+        first: PolicyKey,
+    },
+    /// The destination is no longer part of the mesh.
+    #[error("the workload left the mesh")]
+    Unenrolled,
+    /// The identity on the connection is no longer the one its workload has.
+    #[error("the identity of the workload changed")]
+    IdentityChanged,
+}
+
+impl CloseReason {
+    /// The value of the metric label `response_flags`.
+    #[must_use]
+    pub fn response_flag(&self) -> &'static str {
+        match self {
+            Self::Denied(_) | Self::PolicyChanged(_) => "DENY",
+            Self::Tls { .. } => "TLS_FAILURE",
+            Self::Http2 { .. } | Self::BadRequest { .. } => "H2_HANDSHAKE_FAILURE",
+            Self::NoCertificate { .. } => "IDENTITY_ERROR",
+            Self::Connect { .. }
+            | Self::TunnelRefused { .. }
+            | Self::NoHealthyUpstream { .. }
+            | Self::NoSuchPort { .. }
+            | Self::UnknownWorkload
+            | Self::NoOriginalDst
+            | Self::AgentPort { .. }
+            | Self::Overloaded { .. } => "CONNECT",
+            Self::Reset { .. } | Self::Drained | Self::Aborted => "-",
+        }
+    }
+}

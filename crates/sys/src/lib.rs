@@ -1,0 +1,10 @@
+//! The only home of raw system calls: entering network namespaces, sockets that are marked,
+//! transparent or bound to another's address, process limits.
+
+mod limits;
+mod netns;
+mod socket;
+
+pub use limits::{process_open_files, raise_open_files};
+pub use netns::{NetNs, NetNsError};
+pub use socket::{AGENT_MARK, agent_listener, agent_socket, transparent_socket};

@@ -1,0 +1,80 @@
+//! The agent's sockets. All of them carry [`AGENT_MARK`], by which the kernel programs tell the
+//! agent's own connections from an application's. Call these inside the pod's namespace
+//! ([`crate::NetNs::run`]).
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+
+/// `SO_MARK` of every socket of the agent; the mark ambient meshes use (0x539).
+pub const AGENT_MARK: u32 = 1337;
+
+/// Pending connections of a listener. The kernel caps it at net.core.somaxconn.
+const BACKLOG: i32 = 4096;
+
+/// A half-dead peer is noticed after about half an hour, as the field's node proxies do.
+const KEEPALIVE: Duration = Duration::from_secs(180);
+const KEEPALIVE_PROBES: u32 = 9;
+
+/// A listener on `address`. Several may listen on the same (`SO_REUSEPORT`), one a worker: the kernel
+/// spreads connections among them, and a restarted agent can open its own before the old one closes.
+pub fn agent_listener(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = marked(address.ip())?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    // The connections the kernel programs steer here are for addresses and ports of others.
+    set_transparent(&socket, address.ip())?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// A socket to connect to `to` with, from the namespace's own address.
+pub fn agent_socket(to: IpAddr) -> io::Result<Socket> {
+    marked(to)
+}
+
+/// A socket to connect with as `source`, whose address is not one of this namespace. Replies find
+/// back by their mark (see the pod's routing rule).
+pub fn transparent_socket(source: IpAddr) -> io::Result<Socket> {
+    let socket = marked(source)?;
+    set_transparent(&socket, source)?;
+    // The port is chosen at connect, by the whole 4-tuple: else 28,000 clients of one address would
+    // be all that a pod can have.
+    set_int(&socket, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)?;
+    socket.bind(&SocketAddr::new(source, 0).into())?;
+    Ok(socket)
+}
+
+fn marked(family: IpAddr) -> io::Result<Socket> {
+    let domain = if family.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
+    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    socket.set_mark(AGENT_MARK)?;
+    socket.set_tcp_nodelay(true)?;
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE).with_retries(KEEPALIVE_PROBES);
+    socket.set_tcp_keepalive(&keepalive)?;
+    Ok(socket)
+}
+
+fn set_transparent(socket: &Socket, family: IpAddr) -> io::Result<()> {
+    if family.is_ipv4() {
+        socket.set_ip_transparent_v4(true)
+    } else {
+        set_int(socket, libc::IPPROTO_IPV6, libc::IPV6_TRANSPARENT, 1)
+    }
+}
+
+fn set_int(socket: &Socket, level: libc::c_int, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
+    let length = libc::socklen_t::try_from(size_of::<libc::c_int>()).map_err(io::Error::other)?;
+    // SAFETY: the pointer is to a live local of the size given.
+    #[expect(unsafe_code, reason = "socket2 lacks these two options")]
+    let result = unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const value).cast(), length) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}

@@ -1,0 +1,12 @@
+//! Loads, attaches and pins the kernel programs, and keeps their maps a projection of what the agent
+//! wants. Nobody else writes maps.
+
+mod bpffs;
+mod maps;
+mod node;
+mod uninstall;
+
+pub use bpffs::{MountError, default_cgroup};
+pub use maps::{FaultCount, MapFault, OriginalDestinations, ip, mapped_ip};
+pub use node::{Enrolment, LoadError, Node, NodeOptions, SourceStage};
+pub use uninstall::{UninstallError, uninstall};

@@ -1,0 +1,348 @@
+//! One node's programs: loaded and attached once, their maps kept as the agent wants them.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs::File;
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::path::{Path, PathBuf};
+
+use ambit_ebpf_types::{Destination, FAULTS, FlowKey, Ip, LAYOUT_VERSION, NO_IP, NodeConfig, Pod};
+use aya::maps::{Array, HashMap as BpfHashMap, Map, MapData, MapError, PerCpuArray, SockHash};
+use aya::programs::links::FdLink;
+use aya::programs::{CgroupAttachMode, CgroupSockAddr, Program, SkLookup, SockOps};
+use aya::{Ebpf, EbpfLoader};
+
+use crate::bpffs::{self, MountError};
+use crate::maps::{FaultCount, MapFault, OriginalDestinations, Wire, ip};
+
+/// The kernel programs, embedded by the build script.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ambit-ebpf.o"));
+
+/// Programs of the cgroup root, in the order they are attached: `connect` last, so that nothing is
+/// rewritten before what serves the rewritten connection is in place.
+const CGROUP_PROGRAMS: [&str; 5] =
+    ["ambit_getpeername4", "ambit_getpeername6", "ambit_sock_ops", "ambit_connect4", "ambit_connect6"];
+const SK_LOOKUP: &str = "ambit_sk_lookup";
+
+/// What a node's programs are loaded with.
+#[derive(Debug, Clone)]
+pub struct NodeOptions {
+    /// The cgroup v2 directory whose processes are captured; a node's root.
+    pub cgroup: PathBuf,
+    /// Directory of this node's pins on a bpf file system; no other agent uses it.
+    pub pins: PathBuf,
+    /// What holds for the whole node.
+    pub config: NodeConfig,
+}
+
+/// Where loading failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SourceStage {
+    /// The kernel refused the program.
+    Load,
+    /// The program could not be attached.
+    Attach,
+    /// The link could not be pinned.
+    Pin,
+}
+
+/// Why a node's programs are not in place.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// No place for pins.
+    #[error(transparent)]
+    Mount(#[from] MountError),
+    /// The object or its maps.
+    #[error("the kernel refused the maps (is the kernel at least 5.15, and this process root?)")]
+    Object(#[source] Box<aya::EbpfError>),
+    /// The object lacks a program or map this code names: they were built apart.
+    #[error("the embedded object has no {0}: run `cargo xtask build-ebpf` and build again")]
+    Missing(&'static str),
+    /// A program.
+    #[error("kernel program {program}: {stage:?} failed")]
+    Program {
+        /// Which.
+        program: &'static str,
+        /// Where.
+        stage: SourceStage,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The cgroup directory.
+    #[error("cannot open the cgroup {}", path.display())]
+    Cgroup {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A map.
+    #[error(transparent)]
+    Map(#[from] MapFault),
+}
+
+/// What the kernel must know of a pod to capture it.
+#[derive(Debug)]
+pub struct Enrolment<'a> {
+    /// Its network namespace.
+    pub netns: BorrowedFd<'a>,
+    /// The namespace's cookie.
+    pub cookie: u64,
+    /// Its addresses, each with the agent's listener for plaintext inbound connections there.
+    pub listeners: &'a [(IpAddr, RawFd)],
+}
+
+/// One node's programs and maps.
+#[derive(Debug)]
+pub struct Node {
+    ebpf: Ebpf,
+    pins: PathBuf,
+    /// What `DESTINATIONS` holds.
+    destinations: HashSet<Ip>,
+}
+
+impl Node {
+    /// Loads and attaches everything, taking over the pinned maps of an earlier agent of this node:
+    /// pods it enrolled stay captured throughout.
+    pub fn load(options: &NodeOptions) -> Result<Self, LoadError> {
+        let pins = options.pins.join(format!("v{LAYOUT_VERSION}"));
+        bpffs::prepare(&pins)?;
+        let ebpf = EbpfLoader::new()
+            .default_map_pin_directory(&pins)
+            .load(OBJECT)
+            .map_err(|error| LoadError::Object(Box::new(error)))?;
+        let mut node = Self { ebpf, pins, destinations: HashSet::new() };
+        node.write_config(options.config)?;
+        node.destinations = node.read_destinations()?;
+        let cgroup =
+            File::open(&options.cgroup).map_err(|source| LoadError::Cgroup { path: options.cgroup.clone(), source })?;
+        for name in CGROUP_PROGRAMS {
+            node.attach_to_cgroup(name, &cgroup)?;
+        }
+        node.sk_lookup()?.load().map_err(|error| failed(SK_LOOKUP, SourceStage::Load, error))?;
+        Ok(node)
+    }
+
+    fn write_config(&mut self, config: NodeConfig) -> Result<(), LoadError> {
+        let map = self.ebpf.map_mut("CONFIG").ok_or(LoadError::Missing("CONFIG"))?;
+        let mut array: Array<_, Wire<NodeConfig>> = Array::try_from(map).map_err(fault("CONFIG", "open"))?;
+        Ok(array.set(0, Wire(config), 0).map_err(fault("CONFIG", "write"))?)
+    }
+
+    fn attach_to_cgroup(&mut self, name: &'static str, cgroup: &File) -> Result<(), LoadError> {
+        let mode = CgroupAttachMode::Single; // a link is "multi" by itself
+        let program = self.ebpf.program_mut(name).ok_or(LoadError::Missing(name))?;
+        let link = if let Program::CgroupSockAddr(program) = program {
+            attach_sock_addr(program, cgroup, mode)
+        } else if let Program::SockOps(program) = program {
+            attach_sock_ops(program, cgroup, mode)
+        } else {
+            return Err(LoadError::Missing(name));
+        };
+        let link = link.map_err(|(stage, error)| failed(name, stage, error))?;
+        replace_pin(&self.pins.join(format!("link-{name}")), link).map_err(|error| LoadError::Program {
+            program: name,
+            stage: SourceStage::Pin,
+            source: error,
+        })
+    }
+
+    /// Pods that the kernel captures now, by namespace cookie.
+    pub fn enrolled(&self) -> Result<BTreeMap<u64, Pod>, MapFault> {
+        let map = self.ebpf.map("PODS").ok_or_else(|| missing("PODS"))?;
+        let pods: BpfHashMap<_, u64, Wire<Pod>> = BpfHashMap::try_from(map).map_err(fault("PODS", "open"))?;
+        pods.iter().map(|entry| entry.map(|(cookie, Wire(pod))| (cookie, pod)).map_err(fault("PODS", "read"))).collect()
+    }
+
+    /// Captures a pod. The order matters: its inbound side first, its outbound side last, so that
+    /// nothing is redirected to what is not there yet.
+    pub fn enrol(&mut self, enrolment: &Enrolment<'_>) -> Result<(), LoadError> {
+        let mut pod = Pod { ip4: NO_IP, ip6: NO_IP };
+        for (address, listener) in enrolment.listeners {
+            let key = ip(*address);
+            if address.is_ipv4() {
+                pod.ip4 = key
+            } else {
+                pod.ip6 = key
+            }
+            let mut listeners: SockHash<_, Wire<Ip>> =
+                SockHash::try_from(self.map_mut("LISTENERS")?).map_err(fault("LISTENERS", "open"))?;
+            listeners.insert(Wire(key), Socket(*listener), 0).map_err(fault("LISTENERS", "insert"))?;
+            let mut addresses: BpfHashMap<_, Wire<Ip>, u64> =
+                BpfHashMap::try_from(self.map_mut("POD_ADDRESSES")?).map_err(fault("POD_ADDRESSES", "open"))?;
+            addresses.insert(Wire(key), enrolment.cookie, 0).map_err(fault("POD_ADDRESSES", "insert"))?;
+        }
+        self.attach_to_netns(enrolment)?;
+        let mut pods: BpfHashMap<_, u64, Wire<Pod>> =
+            BpfHashMap::try_from(self.map_mut("PODS")?).map_err(fault("PODS", "open"))?;
+        Ok(pods.insert(enrolment.cookie, Wire(pod), 0).map_err(fault("PODS", "insert"))?)
+    }
+
+    fn attach_to_netns(&mut self, enrolment: &Enrolment<'_>) -> Result<(), LoadError> {
+        let path = lookup_pin(&self.pins, enrolment.cookie);
+        let program = self.sk_lookup()?;
+        let id = program.attach(enrolment.netns).map_err(|error| failed(SK_LOOKUP, SourceStage::Attach, error))?;
+        let link = program.take_link(id).map_err(|error| failed(SK_LOOKUP, SourceStage::Attach, error))?;
+        replace_pin(&path, link.into()).map_err(|source| LoadError::Program {
+            program: SK_LOOKUP,
+            stage: SourceStage::Pin,
+            source,
+        })
+    }
+
+    /// Lets a pod go: outbound first, then inbound. What is already gone is fine.
+    pub fn release(&mut self, cookie: u64) -> Result<(), MapFault> {
+        let Some(pod) = self.enrolled()?.remove(&cookie) else { return self.release_inbound(cookie, &[]) };
+        let mut pods: BpfHashMap<_, u64, Wire<Pod>> =
+            BpfHashMap::try_from(self.map_mut("PODS")?).map_err(fault("PODS", "open"))?;
+        absent_is_fine(pods.remove(&cookie)).map_err(fault("PODS", "remove"))?;
+        self.release_inbound(cookie, &[pod.ip4, pod.ip6])
+    }
+
+    fn release_inbound(&mut self, cookie: u64, addresses: &[Ip]) -> Result<(), MapFault> {
+        let pin = lookup_pin(&self.pins, cookie);
+        if let Err(error) = std::fs::remove_file(&pin)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(path = %pin.display(), %error, "cannot remove a pin");
+        }
+        for address in addresses.iter().filter(|address| **address != NO_IP) {
+            let mut owners: BpfHashMap<_, Wire<Ip>, u64> =
+                BpfHashMap::try_from(self.map_mut("POD_ADDRESSES")?).map_err(fault("POD_ADDRESSES", "open"))?;
+            // The address may already belong to the pod's successor.
+            if owners.get(&Wire(*address), 0).is_ok_and(|owner| owner == cookie) {
+                absent_is_fine(owners.remove(&Wire(*address))).map_err(fault("POD_ADDRESSES", "remove"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes `DESTINATIONS` hold exactly `wanted`: additions first, so that no connection to a mesh
+    /// destination goes by uncaptured in between.
+    pub fn set_destinations(&mut self, wanted: impl Iterator<Item = IpAddr>) -> Result<(), MapFault> {
+        let wanted: HashSet<Ip> = wanted.map(ip).collect();
+        let map = self.ebpf.map_mut("DESTINATIONS").ok_or_else(|| missing("DESTINATIONS"))?;
+        let mut map: BpfHashMap<_, Wire<Ip>, u32> = BpfHashMap::try_from(map).map_err(fault("DESTINATIONS", "open"))?;
+        for address in wanted.difference(&self.destinations) {
+            map.insert(Wire(*address), 1, 0).map_err(fault("DESTINATIONS", "insert"))?;
+        }
+        for address in self.destinations.difference(&wanted) {
+            absent_is_fine(map.remove(&Wire(*address))).map_err(fault("DESTINATIONS", "remove"))?;
+        }
+        self.destinations = wanted;
+        Ok(())
+    }
+
+    fn read_destinations(&self) -> Result<HashSet<Ip>, MapFault> {
+        let map = self.ebpf.map("DESTINATIONS").ok_or_else(|| missing("DESTINATIONS"))?;
+        let map: BpfHashMap<_, Wire<Ip>, u32> = BpfHashMap::try_from(map).map_err(fault("DESTINATIONS", "open"))?;
+        map.keys().map(|key| key.map(|Wire(key)| key).map_err(fault("DESTINATIONS", "read"))).collect()
+    }
+
+    /// A worker's own handle on the original destinations.
+    pub fn original_destinations(&self) -> Result<OriginalDestinations, MapFault> {
+        let name = "ORIGINAL_BY_FLOW";
+        let data = MapData::from_pin(self.pins.join(name)).map_err(fault(name, "open"))?;
+        let flows: BpfHashMap<_, Wire<FlowKey>, Wire<Destination>> =
+            BpfHashMap::try_from(Map::LruHashMap(data)).map_err(fault(name, "open"))?;
+        Ok(OriginalDestinations { flows })
+    }
+
+    /// How often each fault was met.
+    pub fn faults(&self) -> Result<Vec<FaultCount>, MapFault> {
+        let map = self.ebpf.map("FAULTS").ok_or_else(|| missing("FAULTS"))?;
+        let map: PerCpuArray<_, u64> = PerCpuArray::try_from(map).map_err(fault("FAULTS", "open"))?;
+        FAULTS
+            .iter()
+            .map(|(index, name)| {
+                let values = map.get(&(*index as u32), 0).map_err(fault("FAULTS", "read"))?;
+                Ok(FaultCount { name, count: values.iter().sum() })
+            })
+            .collect()
+    }
+
+    fn map_mut(&mut self, name: &'static str) -> Result<&mut Map, MapFault> {
+        self.ebpf.map_mut(name).ok_or_else(|| missing(name))
+    }
+
+    fn sk_lookup(&mut self) -> Result<&mut SkLookup, LoadError> {
+        let program = self.ebpf.program_mut(SK_LOOKUP).ok_or(LoadError::Missing(SK_LOOKUP))?;
+        program.try_into().map_err(|error| failed(SK_LOOKUP, SourceStage::Load, error))
+    }
+}
+
+/// A socket to put into a socket map: the map takes its own reference.
+struct Socket(RawFd);
+
+impl AsRawFd for Socket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0
+    }
+}
+
+type StageError = (SourceStage, aya::programs::ProgramError);
+
+fn attach_sock_addr(program: &mut CgroupSockAddr, cgroup: &File, mode: CgroupAttachMode) -> Result<FdLink, StageError> {
+    let at = |stage| move |error| (stage, error);
+    program.load().map_err(at(SourceStage::Load))?;
+    let id = program.attach(cgroup.as_fd(), mode).map_err(at(SourceStage::Attach))?;
+    let link = program.take_link(id).map_err(at(SourceStage::Attach))?;
+    link.try_into().map_err(|error: aya::programs::links::LinkError| (SourceStage::Pin, link_error(&error)))
+}
+
+fn attach_sock_ops(program: &mut SockOps, cgroup: &File, mode: CgroupAttachMode) -> Result<FdLink, StageError> {
+    let at = |stage| move |error| (stage, error);
+    program.load().map_err(at(SourceStage::Load))?;
+    let id = program.attach(cgroup.as_fd(), mode).map_err(at(SourceStage::Attach))?;
+    let link = program.take_link(id).map_err(at(SourceStage::Attach))?;
+    link.try_into().map_err(|error: aya::programs::links::LinkError| (SourceStage::Pin, link_error(&error)))
+}
+
+/// A kernel before 5.7 has no cgroup links; nothing else makes this fail.
+fn link_error(error: &aya::programs::links::LinkError) -> aya::programs::ProgramError {
+    aya::programs::ProgramError::IOError(io::Error::other(error.to_string()))
+}
+
+/// Pins `link`, then lets the link of an earlier agent at the same path go: for a moment both are
+/// attached, which is harmless (the second finds nothing left to do), and there is never none.
+fn replace_pin(path: &Path, link: FdLink) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let new = path.with_extension("new");
+    match std::fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+        Ok(()) | Err(_) => {}
+    }
+    let pinned = link.pin(&new)?;
+    std::fs::rename(&new, path)?;
+    // The pin keeps it attached; our own descriptor is not needed.
+    drop(FdLink::from(pinned));
+    Ok(())
+}
+
+fn lookup_pin(pins: &Path, cookie: u64) -> PathBuf {
+    pins.join(format!("link-{SK_LOOKUP}-{cookie}"))
+}
+
+fn failed(
+    program: &'static str,
+    stage: SourceStage,
+    error: impl std::error::Error + Send + Sync + 'static,
+) -> LoadError {
+    LoadError::Program { program, stage, source: Box::new(error) }
+}
+
+fn fault(map: &'static str, action: &'static str) -> impl Fn(MapError) -> MapFault {
+    move |source| MapFault { map, action, source }
+}
+
+fn missing(map: &'static str) -> MapFault {
+    MapFault { map, action: "find", source: MapError::KeyNotFound }
+}
+
+fn absent_is_fine(result: Result<(), MapError>) -> Result<(), MapError> {
+    match result {
+        Err(MapError::KeyNotFound) => Ok(()),
+        Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
+        other => other,
+    }
+}

@@ -1,0 +1,74 @@
+//! cgroup/connect4 and connect6: bring an enrolled pod's connections to the node agent.
+//!
+//! Attach:  root of the cgroup v2 hierarchy, once a node.   Context: bpf_sock_addr, before routing.
+//! Reads:   CONFIG, PODS (by netns cookie), DESTINATIONS.   Writes: ORIGINAL_BY_SOCKET.
+//! Verdict: unchanged when the pod is not enrolled, the socket is the agent's, the address is the
+//!          pod's own or loopback, or the destination is not the mesh's. Refused (EPERM) when the
+//!          original destination cannot be kept or the pod lacks an address of that family: never
+//!          let through. Else rewritten to the pod's own address, port 15001, so that the source
+//!          address the application sees stays the pod's.
+//! Kernel:  5.15 (bpf_get_netns_cookie in sock_addr, with v4-mapped addresses in connect6).
+
+use ambit_ebpf_types::{Destination, Fault, Ip, NO_IP, OUTBOUND_PORT, is_v4};
+use aya_ebpf::macros::cgroup_sock_addr;
+use aya_ebpf::programs::SockAddrContext;
+
+use crate::maps::{CONFIG, DESTINATIONS, ORIGINAL_BY_SOCKET, PODS, count};
+use crate::sock_addr::{self, Family};
+
+const REFUSE: i32 = 0;
+const PROCEED: i32 = 1;
+
+/// See the file's header.
+#[cgroup_sock_addr(connect4)]
+pub fn ambit_connect4(context: SockAddrContext) -> i32 {
+    verdict(capture(&context, Family::V4))
+}
+
+/// See the file's header.
+#[cgroup_sock_addr(connect6)]
+pub fn ambit_connect6(context: SockAddrContext) -> i32 {
+    verdict(capture(&context, Family::V6))
+}
+
+#[inline(always)]
+fn verdict(result: Result<(), Fault>) -> i32 {
+    match result {
+        Ok(()) => PROCEED,
+        Err(fault) => {
+            count(fault);
+            REFUSE
+        }
+    }
+}
+
+#[inline(always)]
+fn capture(context: &SockAddrContext, family: Family) -> Result<(), Fault> {
+    if !sock_addr::is_tcp(context) {
+        return Ok(());
+    }
+    // SAFETY: entries are written by the agent only; BPF_F_NO_PREALLOC frees them after a grace period.
+    let Some(pod) = (unsafe { PODS.get(sock_addr::netns(context)) }) else { return Ok(()) };
+    if CONFIG.get(0).is_some_and(|config| config.agent_mark == sock_addr::mark(context)) {
+        return Ok(());
+    }
+    let ip = sock_addr::ip(context, family);
+    if ip == pod.ip4 || ip == pod.ip6 {
+        return Ok(());
+    }
+    // Loopback is never in DESTINATIONS, so it passes here with everything else that is not ours.
+    // SAFETY: as above.
+    if unsafe { DESTINATIONS.get(ip) }.is_none() {
+        return Ok(());
+    }
+    let own: &Ip = if is_v4(&ip) { &pod.ip4 } else { &pod.ip6 };
+    if *own == NO_IP {
+        return Err(Fault::NoPodAddress);
+    }
+    let original = Destination { ip, port: sock_addr::port(context), pad: [0; 2] };
+    ORIGINAL_BY_SOCKET
+        .insert(sock_addr::socket(context), original, 0)
+        .map_err(|_| Fault::RememberSocket)?;
+    sock_addr::set(context, family, own, OUTBOUND_PORT);
+    Ok(())
+}

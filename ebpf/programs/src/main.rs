@@ -1,0 +1,30 @@
+//! Ambit's kernel programs, one file an attach point. Together they bring an enrolled pod's TCP
+//! connections to the node agent and let its own and the node's pass; they decide nothing else.
+//!
+//! ```text
+//!  app connect() ── connect ──► rewrites to the pod's own IP:15001, keeps the original by socket
+//!                   sock_ops ─► publishes it by flow, for the agent's accept
+//!  app getpeername ─ getpeername ► answers the original
+//!  SYN arrives ──── sk_lookup ► the agent's listener, but for what sock_ops recorded in PASS
+//! ```
+#![no_std]
+#![no_main]
+
+mod connect;
+mod getpeername;
+mod maps;
+mod sk_lookup;
+mod sock_addr;
+mod sock_ops;
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    // SAFETY: the kernel's verifier refuses any program in which this could be reached.
+    unsafe { core::hint::unreachable_unchecked() }
+}
+
+/// The kernel lets only programs under a GPL-compatible licence call some helpers.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,0 +1,58 @@
+//! The maps, all pinned under the node's own directory, so that they outlive the agent: while it is
+//! away, enrolled pods stay captured (and refused), never plaintext.
+
+use ambit_ebpf_types::{Destination, Fault, FlowKey, Ip, NodeConfig, Pod, Tuple};
+use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, SockHash};
+
+/// One entry: the node.
+#[map]
+pub static CONFIG: Array<NodeConfig> = Array::pinned(1, 0);
+
+/// Enrolled pods of this node, by network-namespace cookie. Written by the agent.
+#[map]
+pub static PODS: HashMap<u64, Pod> = HashMap::pinned(4096, BPF_F_NO_PREALLOC);
+
+/// Addresses of enrolled pods of this node -> netns cookie. Written by the agent.
+#[map]
+pub static POD_ADDRESSES: HashMap<Ip, u64> = HashMap::pinned(8192, BPF_F_NO_PREALLOC);
+
+/// Addresses whose connections are the mesh's: services, and enrolled workloads of the whole mesh.
+/// Written by the agent. What is not here costs nothing beyond this look-up.
+#[map]
+pub static DESTINATIONS: HashMap<Ip, u32> = HashMap::pinned(1_048_576, BPF_F_NO_PREALLOC);
+
+/// Socket cookie -> what the application asked for. Least recently used entries give way: a socket
+/// that loses its entry after connecting shows the agent's address in getpeername, one that loses
+/// it before is refused by the agent.
+#[map]
+pub static ORIGINAL_BY_SOCKET: LruHashMap<u64, Destination> = LruHashMap::pinned(65_536, 0);
+
+/// The same, by what the agent sees at accept.
+#[map]
+pub static ORIGINAL_BY_FLOW: LruHashMap<FlowKey, Destination> = LruHashMap::pinned(16_384, 0);
+
+/// Handshakes that pass a pod's inbound capture: the agent's own last hop, and the node's probes.
+/// An entry lives from connect to established, so that it can never be borrowed by a later
+/// connection of the same tuple.
+#[map]
+pub static PASS: LruHashMap<Tuple, u8> = LruHashMap::pinned(16_384, 0);
+
+/// Pod address -> the agent's listener for plaintext inbound connections. Sockets leave it by
+/// themselves when they close.
+#[map]
+pub static LISTENERS: SockHash<Ip> = SockHash::pinned(8192, 0);
+
+/// Counters by [`Fault`].
+#[map]
+pub static FAULTS: PerCpuArray<u64> = PerCpuArray::pinned(8, 0);
+
+/// Counts a fault.
+#[inline(always)]
+pub fn count(fault: Fault) {
+    if let Some(counter) = FAULTS.get_ptr_mut(fault as u32) {
+        // SAFETY: a per-CPU slot, and a program is not preempted by another on its CPU.
+        unsafe { *counter += 1 };
+    }
+}
