@@ -128,8 +128,8 @@ pub struct Workload {
     pub kind: WorkloadKind,
     /// Name of what owns it.
     pub workload_name: Arc<str>,
-    /// The services it is an endpoint of, with its ports for each.
-    pub services: BTreeMap<ServiceKey, Vec<PortMapping>>,
+    /// The services it is an endpoint of, with its ports for each. Shared: replicas have the same.
+    pub services: Arc<BTreeMap<ServiceKey, Vec<PortMapping>>>,
     /// Policies that select it by label (namespace-wide and mesh-wide ones are not listed).
     pub authorization_policies: Vec<PolicyKey>,
     /// Whether it takes traffic of services.

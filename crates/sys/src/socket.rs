@@ -9,8 +9,13 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
-/// `SO_MARK` of every socket of the agent; the mark ambient meshes use (0x539).
-pub const AGENT_MARK: u32 = 1337;
+/// `SO_MARK` of every socket of the agent, under [`AGENT_MARK_MASK`]; the mark ambient meshes use.
+pub const AGENT_MARK: u32 = 0x539;
+/// The bits of the mark that say "the agent's".
+pub const AGENT_MARK_MASK: u32 = 0xfff;
+/// `SO_MARK` of sockets that connect as somebody else: the agent's, and one bit more, by which replies
+/// are routed back to them. Without that bit of its own, the agent's tunnels would be routed so too.
+pub const TRANSPARENT_MARK: u32 = AGENT_MARK | 0x1000;
 
 /// Pending connections of a listener. The kernel caps it at net.core.somaxconn.
 const BACKLOG: i32 = 4096;
@@ -44,6 +49,7 @@ pub fn agent_socket(to: IpAddr) -> io::Result<Socket> {
 /// back by their mark (see the pod's routing rule).
 pub fn transparent_socket(source: IpAddr) -> io::Result<Socket> {
     let socket = marked(source)?;
+    socket.set_mark(TRANSPARENT_MARK)?;
     set_transparent(&socket, source)?;
     // The port is chosen at connect, by the whole 4-tuple: else 28,000 clients of one address would
     // be all that a pod can have.

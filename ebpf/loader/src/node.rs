@@ -307,7 +307,10 @@ fn link_error(error: &aya::programs::links::LinkError) -> aya::programs::Program
 /// Pins `link`, then lets the link of an earlier agent at the same path go: for a moment both are
 /// attached, which is harmless (the second finds nothing left to do), and there is never none.
 fn replace_pin(path: &Path, link: FdLink) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let new = path.with_extension("new");
+    // No dot in the name: a bpf file system refuses it.
+    let mut new = path.as_os_str().to_owned();
+    new.push("-new");
+    let new = PathBuf::from(new);
     match std::fs::remove_file(&new) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
         Ok(()) | Err(_) => {}

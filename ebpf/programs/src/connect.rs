@@ -49,7 +49,7 @@ fn capture(context: &SockAddrContext, family: Family) -> Result<(), Fault> {
     }
     // SAFETY: entries are written by the agent only; BPF_F_NO_PREALLOC frees them after a grace period.
     let Some(pod) = (unsafe { PODS.get(sock_addr::netns(context)) }) else { return Ok(()) };
-    if CONFIG.get(0).is_some_and(|config| config.agent_mark == sock_addr::mark(context)) {
+    if CONFIG.get(0).is_some_and(|config| config.is_agent(sock_addr::mark(context))) {
         return Ok(());
     }
     let ip = sock_addr::ip(context, family);
@@ -66,9 +66,7 @@ fn capture(context: &SockAddrContext, family: Family) -> Result<(), Fault> {
         return Err(Fault::NoPodAddress);
     }
     let original = Destination { ip, port: sock_addr::port(context), pad: [0; 2] };
-    ORIGINAL_BY_SOCKET
-        .insert(sock_addr::socket(context), original, 0)
-        .map_err(|_| Fault::RememberSocket)?;
+    ORIGINAL_BY_SOCKET.insert(sock_addr::socket(context), original, 0).map_err(|_| Fault::RememberSocket)?;
     sock_addr::set(context, family, own, OUTBOUND_PORT);
     Ok(())
 }

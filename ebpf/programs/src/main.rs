@@ -9,7 +9,11 @@
 //! ```
 #![no_std]
 #![no_main]
+// The kernel target has no stable inline assembly yet; `build-ebpf` allows it.
+#![feature(asm_experimental_arch)]
 
+#[macro_use]
+mod context;
 mod connect;
 mod getpeername;
 mod maps;

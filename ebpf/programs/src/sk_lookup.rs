@@ -54,11 +54,13 @@ fn tuple(lookup: *const bpf_sk_lookup) -> Tuple {
     let family = unsafe { (*lookup).family };
     let (source, destination) = if family == AF_INET {
         // SAFETY: as in `steer`.
-        let (remote, local) = unsafe { ((*lookup).remote_ip4, (*lookup).local_ip4) };
+        let (remote, local) =
+            unsafe { (word!(lookup, bpf_sk_lookup, remote_ip4, 0), word!(lookup, bpf_sk_lookup, local_ip4, 0)) };
         (mapped(remote.to_ne_bytes()), mapped(local.to_ne_bytes()))
     } else {
         // SAFETY: as in `steer`.
-        let (remote, local) = unsafe { ((*lookup).remote_ip6, (*lookup).local_ip6) };
+        let (remote, local) =
+            unsafe { (words!(lookup, bpf_sk_lookup, remote_ip6), words!(lookup, bpf_sk_lookup, local_ip6)) };
         (from_words(remote), from_words(local))
     };
     // SAFETY: as in `steer`. The local port is in host byte order, the remote one is not.

@@ -62,17 +62,8 @@ pub fn ip(context: &SockAddrContext, family: Family) -> Ip {
             mapped(ip4.to_ne_bytes())
         }
         Family::V6 => {
-            // Word by word, and volatile: the verifier wants four-byte reads at fixed offsets, which
-            // the compiler would merge.
             // SAFETY: as in `is_tcp`.
-            let words = unsafe {
-                [
-                    core::ptr::read_volatile(&raw const (*raw(context)).user_ip6[0]),
-                    core::ptr::read_volatile(&raw const (*raw(context)).user_ip6[1]),
-                    core::ptr::read_volatile(&raw const (*raw(context)).user_ip6[2]),
-                    core::ptr::read_volatile(&raw const (*raw(context)).user_ip6[3]),
-                ]
-            };
+            let words = unsafe { words!(raw(context), bpf_sock_addr, user_ip6) };
             from_words(words)
         }
     }

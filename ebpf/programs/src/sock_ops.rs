@@ -17,6 +17,7 @@ use ambit_ebpf_types::{Fault, FlowKey, Ip, OUTBOUND_PORT, Pod, Tuple, from_words
 use aya_ebpf::EbpfContext;
 use aya_ebpf::bindings::{
     BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_STATE_CB, BPF_SOCK_OPS_STATE_CB_FLAG, BPF_SOCK_OPS_TCP_CONNECT_CB,
+    bpf_sock_ops,
 };
 use aya_ebpf::helpers::generated::{bpf_get_netns_cookie, bpf_get_socket_cookie};
 use aya_ebpf::macros::sock_ops;
@@ -52,7 +53,7 @@ fn connecting(context: &SockOpsContext) -> Result<(), Fault> {
     let Some(config) = CONFIG.get(0) else { return Ok(()) };
     let tuple = tuple(context);
     let passes = match pod {
-        Some(pod) => mark(context) == config.agent_mark && is_own(pod, &tuple.destination),
+        Some(pod) => config.is_agent(mark(context)) && is_own(pod, &tuple.destination),
         // SAFETY: as above.
         None => netns == config.host_netns && unsafe { POD_ADDRESSES.get(tuple.destination) }.is_some(),
     };
@@ -111,10 +112,16 @@ fn mark(context: &SockOpsContext) -> u32 {
 /// The connection's addresses, as it will be on the wire.
 #[inline(always)]
 fn tuple(context: &SockOpsContext) -> Tuple {
+    let ops = context.ops;
     let (source, destination) = if context.family() == AF_INET {
-        (mapped(context.local_ip4().to_ne_bytes()), mapped(context.remote_ip4().to_ne_bytes()))
+        // SAFETY: the kernel passes a valid context; the verifier checks each field.
+        let (local, remote) =
+            unsafe { (word!(ops, bpf_sock_ops, local_ip4, 0), word!(ops, bpf_sock_ops, remote_ip4, 0)) };
+        (mapped(local.to_ne_bytes()), mapped(remote.to_ne_bytes()))
     } else {
-        (from_words(context.local_ip6()), from_words(context.remote_ip6()))
+        // SAFETY: as above.
+        let (local, remote) = unsafe { (words!(ops, bpf_sock_ops, local_ip6), words!(ops, bpf_sock_ops, remote_ip6)) };
+        (from_words(local), from_words(remote))
     };
     Tuple {
         source,

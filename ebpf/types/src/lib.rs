@@ -50,10 +50,18 @@ pub const fn from_words(words: [u32; 4]) -> Ip {
 pub struct NodeConfig {
     /// Cookie of the node's own network namespace: its connections to pods are probes.
     pub host_netns: u64,
-    /// `SO_MARK` of the agent's own sockets.
+    /// `SO_MARK` of the agent's own sockets, as far as `agent_mark_mask` goes.
     pub agent_mark: u32,
-    /// Always zero.
-    pub pad: u32,
+    /// The bits of it that count.
+    pub agent_mark_mask: u32,
+}
+
+impl NodeConfig {
+    /// Whether a socket with this mark is the agent's.
+    #[must_use]
+    pub const fn is_agent(&self, mark: u32) -> bool {
+        mark & self.agent_mark_mask == self.agent_mark
+    }
 }
 
 /// An enrolled pod. Key of `PODS`: the cookie of its network namespace.

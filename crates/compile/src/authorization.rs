@@ -1,0 +1,140 @@
+//! AuthorizationPolicy as a node agent enforces it: by what is visible in a TCP connection alone.
+//!
+//! What is not visible there is never guessed: an ALLOW rule that needs it allows nothing, a DENY
+//! rule denies as if it were not said. So an ALLOW is never wider than written and a DENY never
+//! narrower, and each such place is pointed out.
+
+mod condition;
+mod rule;
+mod source;
+pub(crate) mod values;
+
+use ambit_model::{Action, Authorization, PolicyKey, Scope};
+use ambit_resources::{self as resources, AuthorizationPolicy, FieldPath, Pod, WorkloadSelector};
+
+use crate::Problem;
+use crate::findings::Findings;
+use crate::index::Item;
+use rule::Policy;
+
+const DRY_RUN: &str = "istio.io/dry-run";
+
+/// A policy, and the pods that list it.
+#[derive(Debug)]
+pub(crate) struct Selected<'a> {
+    pub(crate) authorization: Authorization,
+    selector: Option<&'a WorkloadSelector>,
+    /// The namespace of the pods it may select; absent: any.
+    namespace: Option<&'a str>,
+}
+
+impl Selected<'_> {
+    /// Whether the pod lists it.
+    pub(crate) fn selects(&self, pod: &Item<'_, Pod>) -> bool {
+        self.namespace.is_none_or(|namespace| namespace == pod.namespace())
+            && self.selector.is_some_and(|selector| selector.selects(&pod.object.metadata.labels))
+    }
+
+    /// Its name.
+    pub(crate) fn key(&self) -> PolicyKey {
+        self.authorization.key.clone()
+    }
+}
+
+/// A policy as the node agents enforce it; nothing for what is not theirs. Depends on the policy
+/// alone. The result is worth something only where there are no errors among the findings.
+pub(crate) fn compile<'a>(
+    item: &Item<'a, AuthorizationPolicy>,
+    root_namespace: &str,
+    findings: &mut Findings<'_>,
+) -> Option<Selected<'a>> {
+    let (id, spec) = (&item.origin.id, &item.object.spec);
+    check_provider(spec, findings);
+    check_selector(spec.selector.as_ref(), findings);
+    let action = if is_for_waypoint(spec, findings) { None } else { action(spec, findings) };
+    let policy = Policy { action, namespace: &id.namespace };
+    let at = FieldPath::of("spec.rules");
+    let rules = spec.rules.iter().enumerate();
+    let rules = rules.filter_map(|(i, rule)| policy.rule(rule, &at.index(i), findings)).collect();
+    let dry_run = dry_run(item.object, findings);
+    let selector = spec.selector.as_ref().filter(|selector| !selector.match_labels.is_empty());
+    let is_root = *id.namespace == *root_namespace;
+    let scope = match (selector, is_root) {
+        (Some(_), _) => Scope::WorkloadSelector,
+        (None, true) => Scope::Global,
+        (None, false) => Scope::Namespace,
+    };
+    let key = PolicyKey { namespace: id.namespace.clone(), name: id.name.clone() };
+    Some(Selected {
+        authorization: Authorization { key, scope, action: action?, rules, dry_run },
+        selector,
+        namespace: (!is_root).then_some(&*item.origin.id.namespace),
+    })
+}
+
+/// What a match of the policy means; nothing where it means nothing to a node agent.
+fn action(spec: &resources::AuthorizationPolicySpec, findings: &mut Findings<'_>) -> Option<Action> {
+    let at = FieldPath::of("spec.action");
+    match spec.action {
+        resources::Action::Allow => return Some(Action::Allow),
+        resources::Action::Deny if spec.rules.is_empty() => findings.warning(at, Problem::DeniesNothing),
+        resources::Action::Deny => {}
+        // What nobody can be asked about must not pass.
+        resources::Action::Custom => findings.warning(at, Problem::CustomDenies),
+        resources::Action::Audit => {
+            findings.warning(at, Problem::AuditIgnored);
+            return None;
+        }
+    }
+    Some(Action::Deny)
+}
+
+fn check_provider(spec: &resources::AuthorizationPolicySpec, findings: &mut Findings<'_>) {
+    let problem = match (spec.action == resources::Action::Custom, &spec.provider) {
+        (true, Some(_)) | (false, None) => return,
+        (true, None) => Problem::RequiredWith { other: "action CUSTOM" },
+        (false, Some(_)) => Problem::Exclusive { other: "an action other than CUSTOM" },
+    };
+    findings.error(FieldPath::of("spec.provider"), problem);
+}
+
+/// Whether the policy is attached to a waypoint or to what a waypoint serves.
+fn is_for_waypoint(spec: &resources::AuthorizationPolicySpec, findings: &mut Findings<'_>) -> bool {
+    let field = if spec.target_ref.is_some() { "spec.targetRef" } else { "spec.targetRefs" };
+    let attached = spec.target_ref.is_some() || !spec.target_refs.is_empty();
+    if spec.target_ref.is_some() && !spec.target_refs.is_empty() {
+        findings.error(FieldPath::of("spec.targetRefs"), Problem::Exclusive { other: "targetRef" });
+    }
+    if attached && spec.selector.is_some() {
+        findings.error(FieldPath::of(field), Problem::Exclusive { other: "selector" });
+    }
+    if attached {
+        findings.info(FieldPath::of(field), Problem::ForWaypoint);
+    }
+    attached
+}
+
+/// A selector that can select nothing would leave its policy without any effect.
+pub(crate) fn check_selector(selector: Option<&WorkloadSelector>, findings: &mut Findings<'_>) {
+    for (key, value) in selector.iter().flat_map(|selector| &selector.match_labels) {
+        let at = FieldPath::of("spec.selector.matchLabels").field(key);
+        if key.is_empty() || key.contains('*') {
+            findings.error(at, Problem::Label { value: key.clone() });
+        } else if value.contains('*') {
+            findings.error(at, Problem::Label { value: value.clone() });
+        }
+    }
+}
+
+fn dry_run(policy: &AuthorizationPolicy, findings: &mut Findings<'_>) -> bool {
+    let said = policy.metadata.annotations.get(DRY_RUN).map(String::as_str);
+    if let Some(value) = said.filter(|value| !matches!(*value, "true" | "false")) {
+        let (expected, consequence) = ("true or false", "the policy is enforced");
+        let problem = Problem::Setting { value: value.to_owned(), expected, consequence };
+        findings.warning(FieldPath::of("metadata.annotations").field(DRY_RUN), problem);
+    }
+    said == Some("true")
+}
+
+#[cfg(test)]
+mod tests;

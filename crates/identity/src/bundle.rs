@@ -1,0 +1,161 @@
+//! The trust bundle: the roots behind which peers are believed, as a file that may change.
+
+#[cfg(test)]
+mod tests;
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
+
+use crate::provider::crypto_provider;
+
+/// How often the file is read again. Reading a few kilobytes costs less than the care that watches
+/// need: they miss network file systems, and Kubernetes swaps files through two levels of links.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// A longer file is not read. A root is about 1 KiB; the largest public bundles are 300 KiB.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+
+/// A set of roots. It never changes; the bundle changes by another set taking its place.
+#[derive(Debug)]
+pub struct Roots {
+    certificates: Vec<CertificateDer<'static>>,
+    pub(crate) anchors: Arc<RootCertStore>,
+    pub(crate) client_verifier: Arc<dyn ClientCertVerifier>,
+}
+
+/// The roots in force, from a PEM file. A file that cannot be used leaves the last good roots in force.
+#[derive(Debug)]
+pub struct TrustBundle {
+    path: PathBuf,
+    roots: ArcSwap<Roots>,
+    problem: ArcSwapOption<BundleError>,
+}
+
+/// Why a file is no trust bundle.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleError {
+    /// It cannot be read.
+    #[error("cannot read the trust bundle {}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// It is no valid PEM.
+    #[error("the trust bundle is not valid PEM")]
+    Pem(#[source] pem::Error),
+    /// It is too large.
+    #[error("the trust bundle is larger than {MAX_FILE_BYTES} bytes")]
+    TooLarge,
+    /// It has no certificate.
+    #[error("the trust bundle holds no certificate")]
+    Empty,
+    /// One of its certificates is no root. Then none is taken: half a bundle would cut off half the mesh.
+    #[error("certificate {index} of the trust bundle cannot be a root")]
+    Certificate {
+        /// Its place in the file, from 1.
+        index: usize,
+        /// What is wrong.
+        source: rustls::Error,
+    },
+    /// The TLS library does not take the roots.
+    #[error("the trust bundle cannot be used to verify clients")]
+    Verifier(#[from] VerifierBuilderError),
+}
+
+impl TrustBundle {
+    /// Reads the bundle.
+    ///
+    /// # Errors
+    /// When there are no good roots to begin with.
+    pub fn load(path: &Path) -> Result<Self, BundleError> {
+        let roots = Roots::parse(&read(path)?)?;
+        Ok(Self { path: path.to_owned(), roots: ArcSwap::from_pointee(roots), problem: ArcSwapOption::empty() })
+    }
+
+    /// The roots in force.
+    #[must_use]
+    pub fn roots(&self) -> Arc<Roots> {
+        self.roots.load_full()
+    }
+
+    /// What is wrong with the file now, while older roots are in force. For readiness.
+    #[must_use]
+    pub fn problem(&self) -> Option<Arc<BundleError>> {
+        self.problem.load_full()
+    }
+
+    /// Follows the file until it is dropped. Run it once, in a task.
+    pub async fn watch(&self) {
+        // Contents, and whether there are any. Not those that `load` saw: the file may have changed since.
+        let mut seen: Option<Option<Vec<u8>>> = None;
+        loop {
+            let text = read(&self.path);
+            let now = Some(text.as_ref().ok().cloned());
+            if now != seen {
+                self.take(text.and_then(|text| Roots::parse(&text)));
+                seen = now;
+            }
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+    }
+
+    fn take(&self, read: Result<Roots, BundleError>) {
+        match read {
+            Ok(roots) => {
+                self.problem.store(None);
+                if roots.certificates != self.roots.load().certificates {
+                    tracing::info!(path = %self.path.display(), roots = roots.certificates.len(), "trust bundle changed");
+                    self.roots.store(Arc::new(roots));
+                }
+            }
+            Err(error) => {
+                tracing::error!(path = %self.path.display(), error = &error as &dyn std::error::Error, "trust bundle not usable, the last good one stays in force");
+                self.problem.store(Some(Arc::new(error)));
+            }
+        }
+    }
+}
+
+impl Roots {
+    /// Reads certificates in PEM.
+    fn parse(text: &[u8]) -> Result<Self, BundleError> {
+        let certificates: Vec<CertificateDer<'static>> =
+            CertificateDer::pem_slice_iter(text).collect::<Result<_, _>>().map_err(BundleError::Pem)?;
+        if certificates.is_empty() {
+            return Err(BundleError::Empty);
+        }
+        let mut anchors = RootCertStore::empty();
+        for (index, certificate) in (1..).zip(&certificates) {
+            anchors.add(certificate.clone()).map_err(|source| BundleError::Certificate { index, source })?;
+        }
+        let anchors = Arc::new(anchors);
+        let provider = Arc::clone(crypto_provider());
+        let client_verifier = WebPkiClientVerifier::builder_with_provider(Arc::clone(&anchors), provider).build()?;
+        Ok(Self { certificates, anchors, client_verifier })
+    }
+
+    /// The roots as they are in the file.
+    #[must_use]
+    pub fn certificates(&self) -> &[CertificateDer<'static>] {
+        &self.certificates
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, BundleError> {
+    let mut text = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut text))
+        .map_err(|source| BundleError::Io { path: path.to_owned(), source })?;
+    if text.len() as u64 > MAX_FILE_BYTES { Err(BundleError::TooLarge) } else { Ok(text) }
+}

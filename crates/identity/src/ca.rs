@@ -1,0 +1,203 @@
+//! The certificate authority of standalone mode: its key is a file, shared by the agents of one machine.
+
+mod files;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use ambit_model::Identity;
+use rcgen::{
+    CertificateParams, CertificateSigningRequestParams, DistinguishedName, ExtendedKeyUsagePurpose, Issuer, KeyPair,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType, SerialNumber,
+};
+use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer};
+
+pub use files::OpenError;
+
+use crate::clock::Clock;
+use crate::source::{CertificateSource, FetchFuture, IssuedChain, SigningRequest};
+
+/// Length of an uncompressed point of P-256: one tag byte and two coordinates (SEC 1 §2.3.3).
+const P256_POINT_LEN: usize = 65;
+
+/// Settings of an [`EmbeddedCa`].
+#[derive(Debug, Clone)]
+pub struct CaOptions {
+    /// The only trust domain it issues for.
+    pub trust_domain: Arc<str>,
+    /// How far before its issue a certificate becomes valid, so that a peer whose clock is behind by
+    /// as much accepts it. 10 s by default: machines of one mesh run NTP.
+    pub backdate: Duration,
+    /// Where "now" comes from.
+    pub clock: Clock,
+}
+
+impl CaOptions {
+    /// The defaults, for `trust_domain`.
+    #[must_use]
+    pub fn new(trust_domain: impl Into<Arc<str>>) -> Self {
+        Self { trust_domain: trust_domain.into(), backdate: Duration::from_secs(10), clock: Clock::default() }
+    }
+}
+
+/// A certificate authority whose key is in memory.
+#[derive(Debug)]
+pub struct EmbeddedCa {
+    issuer: Issuer<'static, KeyPair>,
+    /// Sent along with every leaf; empty where the signing certificate is itself the root.
+    intermediates: Vec<CertificateDer<'static>>,
+    not_after: SystemTime,
+    options: CaOptions,
+}
+
+/// What [`EmbeddedCa::sign`] writes into a certificate.
+#[derive(Debug, Clone)]
+pub struct LeafTemplate {
+    /// URI names.
+    pub uris: Vec<String>,
+    /// DNS names; a workload's certificate has none.
+    pub dns_names: Vec<String>,
+    /// Start of its validity.
+    pub not_before: SystemTime,
+    /// End of its validity.
+    pub not_after: SystemTime,
+}
+
+/// Why the authority does not sign.
+#[derive(Debug, thiserror::Error)]
+pub enum IssueError {
+    /// The request cannot be read, or is not signed with the key it is for.
+    #[error("the signing request is not valid")]
+    Request(#[source] rcgen::Error),
+    /// The key is not of the one kind that is certified.
+    #[error("the key of the signing request is not ECDSA P-256")]
+    KeyType,
+    /// The request names something else than the identity asked for.
+    #[error("the signing request is not for {identity} and nothing else")]
+    Names {
+        /// The identity asked for.
+        identity: Identity,
+    },
+    /// The identity is of another trust domain.
+    #[error("{identity} is not of the trust domain {trust_domain}")]
+    TrustDomain {
+        /// The identity asked for.
+        identity: Identity,
+        /// The trust domain of this authority.
+        trust_domain: Arc<str>,
+    },
+    /// The authority's own certificate has expired.
+    #[error("the authority's own certificate has expired: replace ca.key and ca.crt, and add the new one to roots.pem")]
+    Expired,
+    /// The signature could not be made.
+    #[error("cannot sign")]
+    Sign(#[source] rcgen::Error),
+}
+
+impl EmbeddedCa {
+    /// Opens the authority in `<dir>/ca`, or makes one if that folder does not exist: `ca.key` (PKCS#8),
+    /// `ca.crt` (the certificate that signs, then its issuers) and `roots.pem` (what is trusted).
+    /// Any number of processes may do so at once and get the same authority.
+    ///
+    /// # Errors
+    /// When a file is missing, unreadable, not the other's match, or the key can be read by others. What
+    /// is there is never replaced.
+    pub fn open_or_create(dir: &Path, options: CaOptions) -> Result<Self, OpenError> {
+        let files = files::open_or_create(dir, &options)?;
+        Ok(Self { issuer: files.issuer, intermediates: files.intermediates, not_after: files.not_after, options })
+    }
+
+    /// Where [`Self::open_or_create`] keeps the trust bundle of `dir`. Roots may be added to it, or it
+    /// may be replaced, at any time; see [`crate::TrustBundle`].
+    #[must_use]
+    pub fn roots_path(dir: &Path) -> PathBuf {
+        dir.join(files::DIR).join(files::ROOTS_FILE)
+    }
+
+    /// Certifies the key of `csr` for `identity`, for at most `lifetime`. This is the only way for
+    /// requests; whether the asker may have this identity is for the caller to know.
+    ///
+    /// # Errors
+    /// When the request is not validly signed, is for another key type or other names, or is out of
+    /// this authority's trust domain or time.
+    pub fn issue(
+        &self,
+        csr: &CertificateSigningRequestDer<'_>,
+        identity: &Identity,
+        lifetime: Duration,
+    ) -> Result<IssuedChain, IssueError> {
+        if identity.trust_domain() != &*self.options.trust_domain {
+            let trust_domain = Arc::clone(&self.options.trust_domain);
+            return Err(IssueError::TrustDomain { identity: identity.clone(), trust_domain });
+        }
+        let request = CertificateSigningRequestParams::from_der(csr).map_err(IssueError::Request)?;
+        // rcgen takes the key's type from the signature's: P-384 signed with SHA-256 would pass for P-256.
+        let key = &request.public_key;
+        if *key.algorithm() != PKCS_ECDSA_P256_SHA256 || key.der_bytes().len() != P256_POINT_LEN {
+            return Err(IssueError::KeyType);
+        }
+        let uri = identity.to_string();
+        if !matches!(&request.params.subject_alt_names[..], [SanType::URI(asked)] if asked.as_str() == uri) {
+            return Err(IssueError::Names { identity: identity.clone() });
+        }
+        let now = self.options.clock.now();
+        if self.not_after <= now {
+            return Err(IssueError::Expired);
+        }
+        self.sign(
+            key,
+            &LeafTemplate {
+                uris: vec![uri],
+                dns_names: Vec::new(),
+                not_before: now - self.options.backdate,
+                // The lifetime may be a peer's, and no time at all when added.
+                not_after: now.checked_add(lifetime).map_or(self.not_after, |end| end.min(self.not_after)),
+            },
+        )
+    }
+
+    /// Signs what it is told, **unchecked**: the last step of [`Self::issue`], and the way for a test to
+    /// get the certificates that the mesh must refuse (expired, too early, of another mesh, of two names).
+    ///
+    /// # Errors
+    /// When a name is not ASCII.
+    pub fn sign(&self, key: &impl PublicKeyData, template: &LeafTemplate) -> Result<IssuedChain, IssueError> {
+        let certificate = params(template).and_then(|params| params.signed_by(key, &self.issuer));
+        let leaf = certificate.map_err(IssueError::Sign)?.der().clone();
+        Ok(IssuedChain(std::iter::once(leaf).chain(self.intermediates.iter().cloned()).collect()))
+    }
+}
+
+fn params(template: &LeafTemplate) -> Result<CertificateParams, rcgen::Error> {
+    let mut params = CertificateParams::default();
+    params.not_before = template.not_before.into();
+    params.not_after = template.not_after.into();
+    params.serial_number = Some(serial());
+    for uri in &template.uris {
+        params.subject_alt_names.push(SanType::URI(uri.as_str().try_into()?));
+    }
+    for dns in &template.dns_names {
+        params.subject_alt_names.push(SanType::DnsName(dns.as_str().try_into()?));
+    }
+    // An empty subject makes the names critical (RFC 5280 §4.2.1.6).
+    params.distinguished_name = DistinguishedName::new();
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+    params.use_authority_key_identifier_extension = true;
+    Ok(params)
+}
+
+/// 127 random bits: positive, and never the same again.
+fn serial() -> SerialNumber {
+    let bits: u128 = rand::random();
+    SerialNumber::from_slice(&(bits >> 1).to_be_bytes())
+}
+
+impl CertificateSource for EmbeddedCa {
+    fn fetch<'a>(&'a self, request: &'a SigningRequest) -> FetchFuture<'a> {
+        Box::pin(async { Ok(self.issue(request.csr.der(), &request.identity, request.lifetime)?) })
+    }
+}

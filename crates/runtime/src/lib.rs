@@ -1,0 +1,15 @@
+//! The plumbing of a process: how it starts tasks, says whether it is ready, lets an operator in,
+//! and stops.
+
+pub mod admin;
+mod drain;
+pub mod http;
+pub mod metrics;
+pub mod readiness;
+mod stop;
+mod tasks;
+
+pub use drain::{Drain, Held, Outcome};
+pub use readiness::{Condition, Readiness};
+pub use stop::{Signals, Stop};
+pub use tasks::spawn;

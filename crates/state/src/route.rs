@@ -1,0 +1,175 @@
+//! Where a connection goes: which endpoints, and whether through a tunnel. Pure: the same snapshot,
+//! source, destination and random numbers give the same route.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use ambit_model::{
+    CloseReason, HBONE_PORT, HealthPolicy, Identity, LoadBalancingMode, OriginalDst, Service, ServiceKey, TunnelTarget,
+    Workload,
+};
+use rand::Rng;
+use smallvec::{SmallVec, smallvec};
+
+use crate::choose::{CANDIDATES, Chosen, fill};
+use crate::endpoints::on_node;
+use crate::{Snapshot, takes_tunnels};
+
+/// Where a connection goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// The service it was addressed to, if it was to one.
+    pub service: Option<Arc<Service>>,
+    /// To be tried in this order. Never empty; all distinct.
+    pub candidates: SmallVec<[Candidate; CANDIDATES]>,
+}
+
+/// One way to serve the connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// The workload it leads to; `None` where the mesh does not know the destination.
+    pub workload: Option<Arc<Workload>>,
+    /// The address and port the connection is for.
+    pub target: TunnelTarget,
+    /// How it travels.
+    pub via: Via,
+}
+
+/// How a connection travels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Via {
+    /// Through a tunnel.
+    Tunnel {
+        /// Where the tunnel ends.
+        peer: SocketAddr,
+        /// Who may be there: the peer's certificate must show one of these.
+        expected: SmallVec<[Identity; 1]>,
+    },
+    /// As plain TCP to the target.
+    Plain,
+}
+
+/// Why there is no route.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RouteError {
+    /// The service does not have this port.
+    #[error("service {service} has no port {port}")]
+    NoSuchPort {
+        /// The service.
+        service: ServiceKey,
+        /// The port asked for.
+        port: u16,
+    },
+    /// No endpoint of the service may be chosen: none is healthy, or on this node where the service wants
+    /// that, or serves the port.
+    #[error("service {service} has no healthy endpoint for port {port}")]
+    NoHealthyUpstream {
+        /// The service.
+        service: ServiceKey,
+        /// The port asked for.
+        port: u16,
+    },
+}
+
+impl From<RouteError> for CloseReason {
+    fn from(error: RouteError) -> Self {
+        match error {
+            RouteError::NoSuchPort { service, port } => Self::NoSuchPort { service: service.to_string(), port },
+            RouteError::NoHealthyUpstream { service, port } => {
+                Self::NoHealthyUpstream { service: service.to_string(), port }
+            }
+        }
+    }
+}
+
+impl Snapshot {
+    /// The route of a connection from `source` to `dst`: of the service that has the address, else to the
+    /// workload that has it, else as asked for. A source may be routed to itself.
+    ///
+    /// # Errors
+    /// Where the address is of a service that cannot serve the connection.
+    pub fn route(&self, source: &Workload, dst: OriginalDst, rng: &mut impl Rng) -> Result<Route, RouteError> {
+        if let Some(service) = self.service_by_vip(dst.ip()) {
+            return self.route_service(source, service, dst, rng);
+        }
+        let candidate = match self.workload_by_ip(dst.ip()) {
+            Some(workload) => candidate(workload, dst.socket(), &[]),
+            None => Candidate { workload: None, target: TunnelTarget::new(dst.socket()), via: Via::Plain },
+        };
+        Ok(Route { service: None, candidates: smallvec![candidate] })
+    }
+
+    fn route_service(
+        &self,
+        source: &Workload,
+        service: &Arc<Service>,
+        dst: OriginalDst,
+        rng: &mut impl Rng,
+    ) -> Result<Route, RouteError> {
+        if !service.ports.iter().any(|port| port.port == dst.port()) {
+            return Err(RouteError::NoSuchPort { service: service.key.clone(), port: dst.port() });
+        }
+        let mut candidates = SmallVec::new();
+        for endpoint in self.choose(source, service, dst, rng) {
+            if let Some(address) = address(endpoint, dst.ip()).zip(target_port(endpoint, service, dst.port())) {
+                candidates.push(candidate(endpoint, address.into(), &service.subject_alt_names));
+            }
+        }
+        if candidates.is_empty() {
+            return Err(RouteError::NoHealthyUpstream { service: service.key.clone(), port: dst.port() });
+        }
+        Ok(Route { service: Some(Arc::clone(service)), candidates })
+    }
+
+    /// Endpoints of the client's node come first where the service prefers them, and within that those
+    /// with an address of the family the client asked for.
+    fn choose<'a>(&'a self, source: &Workload, service: &Service, dst: OriginalDst, rng: &mut impl Rng) -> Chosen<'a> {
+        let all = self.endpoints(&service.key);
+        let near = on_node(all, &source.node);
+        let pools = match service.load_balancing {
+            LoadBalancingMode::Unspecified => [all, &[]],
+            LoadBalancingMode::StrictNode => [near, &[]],
+            LoadBalancingMode::PreferNode => [near, all],
+        };
+        let usable = |endpoint: &Workload| {
+            (endpoint.healthy || service.health_policy == HealthPolicy::AllowAll)
+                && target_port(endpoint, service, dst.port()).is_some()
+        };
+        let mut chosen = Chosen::new();
+        for pool in pools {
+            fill(&mut chosen, pool, |endpoint| usable(endpoint) && in_family(endpoint, dst.ip()).is_some(), rng);
+            fill(&mut chosen, pool, |endpoint| usable(endpoint) && address(endpoint, dst.ip()).is_some(), rng);
+        }
+        chosen
+    }
+}
+
+fn target_port(endpoint: &Workload, service: &Service, port: u16) -> Option<u16> {
+    let ports = endpoint.services.get(&service.key)?;
+    ports.iter().find(|mapping| mapping.service_port == port).map(|mapping| mapping.target_port)
+}
+
+/// The endpoint's address for a client that asked for `asked`: of the same family, or of the other where
+/// a tunnel hides the difference from the application.
+fn address(endpoint: &Workload, asked: IpAddr) -> Option<IpAddr> {
+    in_family(endpoint, asked).or_else(|| endpoint.addresses.first().copied().filter(|_| takes_tunnels(endpoint)))
+}
+
+fn in_family(endpoint: &Workload, asked: IpAddr) -> Option<IpAddr> {
+    endpoint.addresses.iter().copied().find(|address| address.is_ipv4() == asked.is_ipv4())
+}
+
+fn candidate(workload: &Arc<Workload>, target: SocketAddr, subject_alt_names: &[Arc<str>]) -> Candidate {
+    let via = if takes_tunnels(workload) {
+        let mut expected = smallvec![workload.identity.clone()];
+        // A name that is no identity admits nobody.
+        expected.extend(subject_alt_names.iter().filter_map(|name| name.parse().ok()));
+        Via::Tunnel { peer: SocketAddr::new(target.ip(), HBONE_PORT), expected }
+    } else {
+        Via::Plain
+    };
+    Candidate { workload: Some(Arc::clone(workload)), target: TunnelTarget::new(target), via }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+//! The snapshot and its look-ups.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ambit_model::{Authorization, PolicyKey, Service, ServiceKey, TunnelProtocol, Workload, WorkloadUid, canonical_ip};
+
+use crate::endpoints::Endpoints;
+use crate::policies::Policies;
+use crate::table::Table;
+
+/// The mesh at one moment. Immutable; [`Snapshot::apply`] and [`Snapshot::replace_all`] make the next
+/// one, which shares with this one all that did not change.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    pub(crate) workloads: Table<Workload>,
+    pub(crate) services: Table<Service>,
+    pub(crate) endpoints: Endpoints,
+    pub(crate) policies: Policies,
+}
+
+impl Snapshot {
+    /// The workload of a uid.
+    #[must_use]
+    pub fn workload(&self, uid: &WorkloadUid) -> Option<&Arc<Workload>> {
+        self.workloads.find(uid)
+    }
+
+    /// The workload that has an address. Workloads of the host's network are not found by it. Where
+    /// several claim an address, an enrolled one goes before others, so that a stale claim cannot turn a
+    /// tunnel into plaintext; then the first by uid.
+    #[must_use]
+    pub fn workload_by_ip(&self, ip: IpAddr) -> Option<&Arc<Workload>> {
+        let claimants = self.workloads.holders(canonical_ip(ip));
+        claimants.iter().find(|workload| takes_tunnels(workload)).or_else(|| claimants.first())
+    }
+
+    /// All workloads, in no order.
+    pub fn workloads(&self) -> impl Iterator<Item = &Arc<Workload>> {
+        self.workloads.iter()
+    }
+
+    /// The service of a key.
+    #[must_use]
+    pub fn service(&self, key: &ServiceKey) -> Option<&Arc<Service>> {
+        self.services.find(key)
+    }
+
+    /// The service that has a virtual address; where several claim it, the first by key.
+    #[must_use]
+    pub fn service_by_vip(&self, ip: IpAddr) -> Option<&Arc<Service>> {
+        self.services.holders(canonical_ip(ip)).first()
+    }
+
+    /// All services, in no order.
+    pub fn services(&self) -> impl Iterator<Item = &Arc<Service>> {
+        self.services.iter()
+    }
+
+    /// The endpoints of a service, healthy or not, by node and then uid.
+    #[must_use]
+    pub fn endpoints(&self, service: &ServiceKey) -> &[Arc<Workload>] {
+        self.endpoints.of(service)
+    }
+
+    /// The policy of a key.
+    #[must_use]
+    pub fn policy(&self, key: &PolicyKey) -> Option<&Arc<Authorization>> {
+        self.policies.find(key)
+    }
+
+    /// All policies, by scope and then key.
+    pub fn policies(&self) -> impl Iterator<Item = &Arc<Authorization>> {
+        self.policies.iter()
+    }
+
+    /// The policies that apply to connections to a workload: mesh-wide ones and those of its namespace,
+    /// each by key, then those it lists, as listed.
+    ///
+    /// A listed policy that is not known is left out. It cannot happen with a source that delivers whole
+    /// snapshots. With incremental discovery, it means that the policy was deleted and the workload's
+    /// own update is still on its way; to deny then would cut the workload off at every deletion.
+    pub fn policies_for<'a>(&'a self, workload: &'a Workload) -> impl Iterator<Item = &'a Authorization> + Clone {
+        self.policies.applicable(workload)
+    }
+
+    /// Every address whose connections must come to the agent: the virtual addresses of services and
+    /// the addresses of enrolled workloads. In no order, and an address may come twice.
+    pub fn mesh_destinations(&self) -> impl Iterator<Item = IpAddr> {
+        let vips = self.services().flat_map(|service| service.addresses.iter());
+        let pods = self.workloads().filter(|workload| takes_tunnels(workload));
+        vips.chain(pods.flat_map(|workload| workload.addresses.iter())).map(|ip| canonical_ip(*ip))
+    }
+
+    /// Whether [`Snapshot::mesh_destinations`] holds an address.
+    #[must_use]
+    pub fn is_mesh_destination(&self, ip: IpAddr) -> bool {
+        self.service_by_vip(ip).is_some() || self.workload_by_ip(ip).is_some_and(|workload| takes_tunnels(workload))
+    }
+}
+
+/// Whether connections to a workload go through a tunnel. Never for one of the host's network: there is
+/// no network namespace of its own in which a tunnel could end.
+#[must_use]
+pub fn takes_tunnels(workload: &Workload) -> bool {
+    workload.tunnel_protocol == TunnelProtocol::Hbone && !workload.host_network
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,145 @@
+//! The record of one connection: from accept to its one log line and its one set of counters.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use ambit_model::{CloseReason, PeerAddr};
+
+use crate::access_log::{AccessLog, Line};
+use crate::flow::{Addresses, Bytes, Direction, Flow};
+use crate::labels::NO_FLAG;
+use crate::traffic::{Series, SeriesCache, Traffic};
+
+/// Opens records. One a worker: it remembers the series the worker uses. Clones share that memory.
+#[derive(Debug, Clone)]
+pub struct Recorder(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    traffic: Arc<Traffic>,
+    /// None when the access log is switched off.
+    log: Option<AccessLog>,
+    /// Never contended where each worker has a recorder of its own.
+    cache: Mutex<SeriesCache>,
+}
+
+impl Recorder {
+    /// A recorder that counts in `traffic` and writes to `log`.
+    #[must_use]
+    pub fn new(traffic: Arc<Traffic>, log: Option<AccessLog>) -> Self {
+        Self(Arc::new(Shared { traffic, log, cache: Mutex::default() }))
+    }
+
+    /// Opens the record of a connection that was just accepted.
+    #[must_use]
+    pub fn open(&self, direction: Direction, peer: PeerAddr) -> ConnectionRecord {
+        ConnectionRecord {
+            flow: Flow::new(direction),
+            addresses: Addresses { source: peer, destination: None, tunnel_target: None },
+            recorder: self.clone(),
+            bytes: Arc::default(),
+            counted: (0, 0),
+            opened: Instant::now(),
+            series: None,
+            closed: false,
+        }
+    }
+
+    fn series(&self, flow: &Flow) -> Arc<Series> {
+        self.0.cache.lock().unwrap_or_else(PoisonError::into_inner).series(&self.0.traffic, flow)
+    }
+}
+
+/// The record of one connection. Steps fill in what they learn; dropping it closes it as aborted.
+#[derive(Debug)]
+pub struct ConnectionRecord {
+    /// Who talks to whom. Changes after [`Self::established`] show in the log line only.
+    pub flow: Flow,
+    /// Their addresses.
+    pub addresses: Addresses,
+    recorder: Recorder,
+    bytes: Arc<Bytes>,
+    /// What of `bytes` is in the metrics already.
+    counted: (u64, u64),
+    opened: Instant,
+    series: Option<Arc<Series>>,
+    closed: bool,
+}
+
+impl ConnectionRecord {
+    /// Where to count the bytes that are carried.
+    #[must_use]
+    pub fn bytes(&self) -> Arc<Bytes> {
+        Arc::clone(&self.bytes)
+    }
+
+    /// The flow is fully known and bytes may pass: counts the connection as opened. One that never
+    /// comes so far is counted when it is closed, under its failure's `response_flags`.
+    pub fn established(&mut self) {
+        if self.series.is_none() {
+            let series = self.recorder.series(&self.flow);
+            series.opened.fetch_add(1, Relaxed);
+            self.series = Some(series);
+        }
+    }
+
+    /// Brings the metrics up to date with the bytes carried so far. For long connections, now and
+    /// then; closing does it as well.
+    pub fn count_bytes(&mut self) {
+        let carried = (self.bytes.sent.load(Relaxed), self.bytes.received.load(Relaxed));
+        if let Some(series) = &self.series {
+            // Neither falls; saturating so that a caller who breaks that cannot ruin the counters.
+            let (sent, received) = self.counted;
+            series.add_bytes(carried.0.saturating_sub(sent), carried.1.saturating_sub(received));
+            self.counted = carried;
+        }
+    }
+
+    /// Closes the record.
+    pub fn close(mut self, end: Result<(), &CloseReason>) {
+        self.finish(end);
+    }
+
+    fn finish(&mut self, end: Result<(), &CloseReason>) {
+        self.closed = true;
+        let flag = end.err().map_or(NO_FLAG, CloseReason::response_flag);
+        let last = match &self.series {
+            Some(series) if flag == NO_FLAG => Arc::clone(series),
+            None if flag == NO_FLAG => self.recorder.series(&self.flow),
+            Some(_) | None => self.recorder.0.traffic.series(&self.flow, flag),
+        };
+        if self.series.is_none() {
+            last.opened.fetch_add(1, Relaxed);
+            self.series = Some(Arc::clone(&last));
+        }
+        self.count_bytes();
+        last.closed.fetch_add(1, Relaxed);
+        last.failed.fetch_add(u64::from(end.is_err()), Relaxed);
+        self.log(end);
+    }
+
+    fn log(&self, end: Result<(), &CloseReason>) {
+        if let Some(log) = &self.recorder.0.log {
+            log.write(&Line {
+                flow: &self.flow,
+                addresses: &self.addresses,
+                from_client: self.bytes.sent.load(Relaxed),
+                from_server: self.bytes.received.load(Relaxed),
+                duration: self.opened.elapsed(),
+                end,
+            });
+        }
+    }
+}
+
+impl Drop for ConnectionRecord {
+    fn drop(&mut self) {
+        if !self.closed {
+            self.finish(Err(&CloseReason::Aborted));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,17 @@
+//! Manifests through the compiler: the first half of the text, replaced by the whole. Whatever an object
+//! says, it is compiled or refused, and the same objects mean the same again.
+
+#![no_main]
+
+use ambit_compile::{Options, Store};
+
+libfuzzer_sys::fuzz_target!(|text: &str| {
+    let mut store = Store::default();
+    let half = text.floor_char_boundary(text.len() / 2);
+    store.replace_file("fuzz.yaml", text.split_at(half).0);
+    store.replace_file("fuzz.yaml", text);
+    let options = Options::default();
+    assert_eq!(store.compile(&options), store.compile(&options));
+    store.remove_file("fuzz.yaml");
+    assert_eq!(store.compile(&options), Store::default().compile(&options));
+});

@@ -1,0 +1,84 @@
+//! A client pod and a server pod on two nodes, with a Service in front of the server.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use ambit_tests::{Mesh, Pod, PodSpec, Process, run, until};
+
+/// How long a server may take to serve.
+const START_TIME: Duration = Duration::from_secs(60);
+
+pub(crate) struct Pair {
+    // The server ends before its mesh goes.
+    server: Option<Process>,
+    pub(crate) client: Pod,
+    /// The Service's address.
+    pub(crate) service: SocketAddr,
+    pod: Pod,
+    mesh: Mesh,
+}
+
+impl Pair {
+    /// Two pods with an agent on each node; the server is to listen on `port`.
+    pub(crate) fn new(port: u16) -> Result<Self> {
+        let mut mesh = Mesh::new()?;
+        let client = mesh.pod(PodSpec::new("shop", "client", 1))?;
+        let pod = mesh.pod(PodSpec::new("shop", "server", 2))?;
+        let [service, _] = mesh.service("server", port)?;
+        mesh.start()?;
+        Ok(Self { server: None, client, service, pod, mesh })
+    }
+
+    /// An empty folder for the server, owned by `user`.
+    pub(crate) fn folder(&self, user: &str) -> Result<PathBuf> {
+        let folder = self.mesh.world.directory().join("server");
+        fs::create_dir_all(&folder)?;
+        run(Command::new("chown").arg(user).arg(&folder))?;
+        Ok(folder)
+    }
+
+    /// Starts the server and waits until `probe`, run beside it, succeeds.
+    pub(crate) fn serve(&mut self, server: &[&str], probe: &[&str]) -> Result<()> {
+        let process = Process::start(self.command(server)?, self.mesh.world.directory(), "server")?;
+        let process = self.server.insert(process);
+        let (program, arguments) = probe.split_first().context("no probe")?;
+        let pod = self.pod.netns();
+        until("the server's start", START_TIME, || run(pod.command(program).args(arguments)).ok())
+            .with_context(|| process.errors())?;
+        Ok(())
+    }
+
+    /// Runs a client to its end; gives its output.
+    pub(crate) fn ask(&self, client: &[&str]) -> Result<String> {
+        let (program, arguments) = client.split_first().context("no program")?;
+        run(self.client.netns().command(program).args(arguments))
+    }
+
+    /// Checks that all this went through the mesh, as the client.
+    pub(crate) fn check_tunnelled(&mut self) -> Result<()> {
+        let identity = self.client.identity();
+        for node in [1, 2] {
+            self.mesh
+                .agent(node)?
+                .wait_access(|line| line.field("src.identity") == identity && line.field("dst.workload") == "server")?;
+        }
+        Ok(())
+    }
+
+    fn command(&self, server: &[&str]) -> Result<Command> {
+        let (program, arguments) = server.split_first().context("no program")?;
+        let mut command = self.pod.netns().command(program);
+        command.args(arguments);
+        Ok(command)
+    }
+}
+
+/// A path as an argument.
+pub(crate) fn text(path: &Path) -> Result<&str> {
+    path.to_str().context("a path that is not UTF-8")
+}

@@ -1,0 +1,128 @@
+//! `test`: every suite, each with what it needs. A suite that cannot run fails; nothing is skipped.
+
+mod docs;
+mod fuzz;
+mod part;
+mod tally;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+pub(crate) use tally::Tally;
+
+use crate::{
+    build_ebpf,
+    command::{self, cargo},
+    packages, workspace,
+};
+use part::Part;
+
+#[derive(Clone, Default, clap::Args)]
+pub(crate) struct Args {
+    /// The parts to run; all of them when none is named.
+    #[arg(value_enum)]
+    parts: Vec<Part>,
+    /// How long each fuzz target runs.
+    #[arg(long, value_name = "N", default_value_t = 15)]
+    seconds: u32,
+}
+
+impl Args {
+    /// All parts, as CI runs them.
+    pub(crate) fn all() -> Self {
+        Self { parts: Vec::new(), seconds: 15 }
+    }
+}
+
+/// What one part came to.
+pub(crate) struct Outcome {
+    pub(crate) name: String,
+    pub(crate) tally: Tally,
+    pub(crate) took: Duration,
+}
+
+/// Runs the parts and prints the table; the last line is `N passed, N failed`.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    conclude(&run_parts(args));
+    Ok(())
+}
+
+/// Runs the parts, each to its end whatever became of those before it.
+pub(crate) fn run_parts(args: &Args) -> Vec<Outcome> {
+    let parts = if args.parts.is_empty() { Part::ALL.to_vec() } else { args.parts.clone() };
+    if let Err(error) = prepare(&parts) {
+        eprintln!("error: preparing the tests: {error:#}");
+        let failed = Outcome { name: "preparation".to_owned(), tally: Tally::FAILED, took: Duration::ZERO };
+        return vec![failed];
+    }
+    parts.into_iter().map(|part| measure(part.name(), || run_part(part, args))).collect()
+}
+
+/// Runs `work` as one line of the table; an error that is not a test's counts as one failure.
+pub(crate) fn measure(name: &str, work: impl FnOnce() -> Result<Tally>) -> Outcome {
+    println!("\n==== {name}");
+    let started = Instant::now();
+    let tally = work().unwrap_or_else(|error| {
+        eprintln!("error: {name}: {error:#}");
+        Tally::FAILED
+    });
+    Outcome { name: name.to_owned(), tally, took: started.elapsed() }
+}
+
+/// Prints the table and the sum. Ends the program in failure when anything failed, and when nothing was
+/// tested at all.
+pub(crate) fn conclude(outcomes: &[Outcome]) {
+    println!("\n{:<16}{:>8}{:>8}{:>9}", "part", "passed", "failed", "seconds");
+    for Outcome { name, tally, took } in outcomes {
+        println!("{name:<16}{:>8}{:>8}{:>9.1}", tally.passed, tally.failed, took.as_secs_f64());
+    }
+    let sum: Tally = outcomes.iter().map(|outcome| outcome.tally).sum();
+    println!("{} passed, {} failed", sum.passed, sum.failed);
+    if sum.failed > 0 || sum.passed == 0 {
+        // Nothing after that line: it is what a reader of the log looks for.
+        std::process::exit(1);
+    }
+}
+
+/// Installs and builds what the parts need, once.
+fn prepare(parts: &[Part]) -> Result<()> {
+    let mut wanted: Vec<_> = parts.iter().flat_map(|part| part.packages()).copied().collect();
+    wanted.sort_unstable();
+    wanted.dedup();
+    if parts.iter().any(|part| part.needs_agent()) && !command::is_root() {
+        bail!("these parts make network namespaces and load kernel programs: run as root");
+    }
+    packages::install(&wanted)?;
+    if parts.iter().any(|part| part.needs_kernel_object()) {
+        build_ebpf::run(&build_ebpf::Args { install: true, ..Default::default() })?;
+    }
+    if parts.iter().any(|part| part.needs_agent()) {
+        command::run(cargo().args(["build", "--release", "--package=ztunnel"]))?;
+    }
+    Ok(())
+}
+
+fn run_part(part: Part, args: &Args) -> Result<Tally> {
+    match part {
+        Part::Unit => cargo_test(&["--workspace", "--exclude=ambit-tests"], &[]),
+        Part::Docs => Ok(docs::check()),
+        Part::Fuzz => fuzz::run(args.seconds),
+        Part::Ebpf | Part::Netns | Part::Programs | Part::Interop => {
+            // Worlds of namespaces share the machine's cores and its cgroup root: one at a time.
+            cargo_test(&["--package=ambit-tests", "--test", part.name()], &["--test-threads=1"])
+        }
+    }
+}
+
+/// `cargo test` in the development profile, whose dependencies clippy and the unit tests build too; only
+/// the agent the suites start is a release build.
+fn cargo_test(selection: &[&str], to_tests: &[&str]) -> Result<Tally> {
+    let mut tally = Tally::default();
+    let mut cargo = cargo();
+    cargo.args(["test", "--no-fail-fast"]).args(selection).arg("--").args(to_tests);
+    cargo.env("AMBIT_ZTUNNEL", workspace::target_dir()?.join("release/ztunnel"));
+    let succeeded = command::follow(&mut cargo, |line| tally += Tally::of_line(line))?;
+    // A suite that does not compile or dies prints no result.
+    Ok(if succeeded || tally.failed > 0 { tally } else { tally + Tally::FAILED })
+}

@@ -1,0 +1,91 @@
+//! The parts of the tests and what each needs.
+
+use clap::ValueEnum;
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Part {
+    /// Tests beside the code and the examples in doc comments: no root, no network.
+    Unit,
+    /// What the documents refer to exists.
+    Docs,
+    /// Kernel programs alone: loading, the verifier, attached behaviour.
+    Ebpf,
+    /// Nodes and pods as network namespaces, with the real agent.
+    Netns,
+    /// Unmodified programs across the mesh: nginx, redis, postgres, mariadb.
+    Programs,
+    /// The tunnel protocol against a stock Envoy.
+    Interop,
+    /// Every parser of foreign bytes under a fuzzer.
+    Fuzz,
+}
+
+impl Part {
+    pub(super) const ALL: [Self; 7] =
+        [Self::Unit, Self::Docs, Self::Ebpf, Self::Netns, Self::Programs, Self::Interop, Self::Fuzz];
+
+    /// As on the command line; also the name of the test target in `tests/`.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Unit => "unit",
+            Self::Docs => "docs",
+            Self::Ebpf => "ebpf",
+            Self::Netns => "netns",
+            Self::Programs => "programs",
+            Self::Interop => "interop",
+            Self::Fuzz => "fuzz",
+        }
+    }
+
+    /// Whether the agent is started, which takes root.
+    pub(super) fn needs_agent(self) -> bool {
+        matches!(self, Self::Ebpf | Self::Netns | Self::Programs | Self::Interop)
+    }
+
+    /// Whether anything is compiled that embeds the kernel object.
+    pub(super) fn needs_kernel_object(self) -> bool {
+        !matches!(self, Self::Docs | Self::Fuzz)
+    }
+
+    /// Debian packages, most of them the unmodified programs the tests run.
+    pub(super) fn packages(self) -> &'static [&'static str] {
+        match self {
+            Self::Docs => &[],
+            Self::Unit => &["gcc", "libc6-dev"],
+            Self::Fuzz => &["gcc", "g++", "libc6-dev"],
+            Self::Ebpf => &["gcc", "libc6-dev", "iproute2"],
+            Self::Netns => &[
+                "gcc",
+                "libc6-dev",
+                "iproute2",
+                "util-linux",
+                "tcpdump",
+                "curl",
+                "python3",
+                "nftables",
+                "iptables",
+                "conntrack",
+                "procps",
+            ],
+            Self::Programs => &[
+                "gcc",
+                "libc6-dev",
+                "iproute2",
+                "util-linux",
+                "tcpdump",
+                "curl",
+                "nginx-light",
+                "wrk",
+                "redis-server",
+                "redis-tools",
+                "postgresql",
+                "postgresql-contrib",
+                "mariadb-server",
+                "mariadb-client",
+            ],
+            Self::Interop => {
+                &["gcc", "libc6-dev", "iproute2", "util-linux", "tcpdump", "curl", "python3", "python3-pip", "unzip"]
+            }
+        }
+    }
+}

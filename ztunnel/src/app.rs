@@ -1,0 +1,178 @@
+//! The agent put together: what is started in which order, and how it stops.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ambit_ebpf_loader::{FaultCount, Node, NodeOptions};
+use ambit_ebpf_types::NodeConfig;
+use ambit_model::WorkloadUid;
+use ambit_runtime::{Condition, Drain, Readiness, Signals, Stop, spawn};
+use ambit_sys::{AGENT_MARK, AGENT_MARK_MASK, NetNs};
+use ambit_telemetry::{AccessLog, LevelControl, Metrics, Recorder};
+use anyhow::Context;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::enrolment::{Enrolment, Status};
+use crate::folder::{self, Folder, Outlet, Published};
+use crate::identities::Identities;
+use crate::servers::{self, Shown};
+use crate::worker::{WorkerHandle, WorkerParts};
+
+/// How often failed enrolments are tried again, and pods looked after whose namespace may have gone.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// How long the access log may take to be written at the end.
+const FLUSH: Duration = Duration::from_secs(2);
+
+/// Outputs set up by `main`.
+pub(crate) struct Logs {
+    /// Changes the log level.
+    pub(crate) level: LevelControl,
+    /// None when it is switched off.
+    pub(crate) access: Option<AccessLog>,
+    /// Counters, the access log's among them.
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+/// How pods and kernel programs stand, as the admin page shows it.
+#[derive(Debug, Default)]
+pub(crate) struct Overview {
+    /// Pods of this node.
+    pub(crate) pods: BTreeMap<WorkloadUid, Status>,
+    /// What kernel programs counted.
+    pub(crate) faults: Vec<FaultCount>,
+}
+
+/// Runs the agent until it is told to stop.
+pub(crate) async fn run(config: Config, logs: Logs) -> anyhow::Result<ExitCode> {
+    let mut signals = Signals::listen().context("cannot handle signals")?;
+    ambit_sys::raise_open_files().context("cannot raise the limit on open files")?;
+    let (drain, readiness, stop) = (Drain::default(), Readiness::default(), CancellationToken::new());
+    let loaded = readiness.condition("configuration");
+    let pods = readiness.condition("pods");
+    let identities = Identities::open(&config.identity, tokio::runtime::Handle::current())?;
+    let bundle = Arc::clone(&identities.bundle);
+    spawn("trust bundle", &drain, async move { bundle.watch().await });
+
+    let host = NetNs::own()?;
+    let node = Node::load(&NodeOptions {
+        cgroup: config.capture.cgroup.clone(),
+        pins: config.capture.pins.clone(),
+        config: NodeConfig { host_netns: host.cookie(), agent_mark: AGENT_MARK, agent_mark_mask: AGENT_MARK_MASK },
+    })?;
+    let state = Arc::<ambit_state::Shared>::default();
+    let (version, versions) = watch::channel(0);
+    let (published, publications) = watch::channel(Published::default());
+    let agent = logs.metrics.agent.clone();
+    let parts = WorkerParts {
+        state: Arc::clone(&state),
+        published: versions,
+        tls: Arc::clone(&identities.tls),
+        metrics: agent.clone(),
+        recorder: Recorder::new(Arc::clone(&logs.metrics.traffic), logs.access.clone()),
+        drain: drain.clone(),
+        max_connections_per_pod: config.workers.max_connections_per_pod,
+    };
+    let mut workers = Vec::new();
+    for index in 0..config.workers.count.get() {
+        workers.push(WorkerHandle::spawn(index, parts.clone(), node.original_destinations()?)?);
+    }
+    drop(parts);
+    let enrolment = Enrolment::new(node, host.cookie(), workers, &identities, agent.clone())?;
+
+    let overview = Arc::new(Mutex::new(Overview::default()));
+    let shown = Shown { state: Arc::clone(&state), identities, overview: Arc::clone(&overview) };
+    servers::start(&config.servers, &readiness, shown, &logs, &stop, &drain).await?;
+
+    let outlet = Outlet { state: Arc::clone(&state), version, published, metrics: agent };
+    watch_folder(&config, outlet, &stop, &drain);
+    let keeper = Keeper { enrolment, state, publications, loaded, condition: pods, overview, drain: drain.clone() };
+    let keeper = tokio::spawn(keeper.run());
+
+    let stop = Stop { readiness: &readiness, drain: &drain, deadline: config.drain, requested: stop };
+    let outcome = stop.run(async || signals.next().await, || ()).await;
+    if let Ok(enrolment) = keeper.await {
+        enrolment.join();
+    }
+    if let Some(log) = logs.access
+        && !log.flush(FLUSH)
+    {
+        tracing::warn!("the access log could not be written to its end");
+    }
+    Ok(outcome.into())
+}
+
+/// Serves the folder; if it can no longer be watched the agent stops, rather than enforce what its
+/// users changed long ago.
+fn watch_folder(config: &Config, outlet: Outlet, stop: &CancellationToken, drain: &Drain) {
+    let options = folder::options(&config.identity.trust_domain, &config.node.cluster, &config.node.root_namespace);
+    let folder = Folder::new(config.folder.clone(), config.node.name.clone(), options, outlet);
+    let stop = stop.clone();
+    spawn("configuration", drain, async move {
+        if let Err(error) = folder.serve().await {
+            tracing::error!(error = &error as &dyn std::error::Error, "stopping: the configuration is not to be had");
+            stop.cancel();
+        }
+    });
+}
+
+/// Keeps enrolment in line with what is published.
+struct Keeper {
+    enrolment: Enrolment,
+    state: Arc<ambit_state::Shared>,
+    publications: watch::Receiver<Published>,
+    loaded: Condition,
+    condition: Condition,
+    overview: Arc<Mutex<Overview>>,
+    drain: Drain,
+}
+
+impl Keeper {
+    async fn run(mut self) -> Enrolment {
+        loop {
+            tokio::select! {
+                () = self.drain.cut_off().cancelled() => return self.enrolment,
+                changed = self.publications.changed() => if changed.is_err() {
+                    self.drain.cut_off().cancelled().await;
+                    return self.enrolment;
+                },
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
+            }
+            // Nothing is enrolled any more once the drain has begun, and nothing let go.
+            if !self.drain.begun().is_cancelled() && self.state.version() > 0 {
+                self.pass().await;
+            }
+        }
+    }
+
+    async fn pass(&mut self) {
+        let Published { pods, complete } = self.publications.borrow_and_update().clone();
+        if complete {
+            self.loaded.ok();
+        } else {
+            self.loaded.failed("a policy is not in force: it was never valid (the log says which, and why)");
+        }
+        self.enrolment.reconcile(&self.state.load(), &pods).await;
+        let status = self.enrolment.status();
+        let failed: Vec<String> = status
+            .iter()
+            .filter_map(|(uid, status)| match status {
+                Status::Failed(reason) => Some(format!("{uid} is not enrolled: {reason}")),
+                Status::Enrolled => None,
+            })
+            .collect();
+        if failed.is_empty() { self.condition.ok() } else { self.condition.failed(failed.join("; ")) }
+        let overview = Overview { pods: status, faults: self.enrolment.faults() };
+        *self.overview.lock().unwrap_or_else(PoisonError::into_inner) = overview;
+    }
+}
+
+/// Counters shared by `main` and [`run`].
+#[must_use]
+pub(crate) fn metrics() -> Metrics {
+    Metrics::new("ztunnel", env!("CARGO_PKG_VERSION"))
+}

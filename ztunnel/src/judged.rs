@@ -1,0 +1,199 @@
+//! Open connections, so that each can be judged again when policy, identity or enrolment changes, and
+//! cut if it would be denied now. One list a worker; nothing is shared.
+//!
+//! No change is missed: a connection registers and is judged in one go without awaiting, and the list
+//! is judged again, on the same thread, after every publication. A snapshot published meanwhile is
+//! therefore either the one the connection was judged by, or one whose round it takes part in.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+
+use ambit_model::{DenyReason, Identity, WorkloadUid};
+use ambit_policy::{Decision, Facts, Permit, Rehearsal, decide, rehearse};
+use ambit_state::Snapshot;
+use tokio::sync::Notify;
+
+/// What a connection is judged by, kept for as long as it is open.
+#[derive(Debug, Clone)]
+pub(crate) enum Subject {
+    /// A connection into a pod of this node.
+    Inbound {
+        /// The pod.
+        pod: WorkloadUid,
+        /// Who connects; `None` for plaintext.
+        source: Option<Identity>,
+        /// From where.
+        source_ip: IpAddr,
+        /// Where in the pod.
+        destination: SocketAddr,
+    },
+    /// A connection out of a pod of this node, in a tunnel of this identity.
+    Outbound {
+        /// The pod.
+        pod: WorkloadUid,
+        /// Who the tunnel says it is.
+        identity: Identity,
+    },
+}
+
+impl Subject {
+    /// What dry-run policies would make of the connection; `None` where there are none.
+    pub(crate) fn rehearse(&self, snapshot: &Snapshot) -> Option<Rehearsal> {
+        let Self::Inbound { pod, .. } = self else { return None };
+        rehearse(snapshot.policies_for(snapshot.workload(pod)?), &self.facts()?)
+    }
+
+    fn facts(&self) -> Option<Facts<'_>> {
+        let Self::Inbound { source, source_ip, destination, .. } = self else { return None };
+        Some(Facts {
+            source: source.as_ref(),
+            source_ip: *source_ip,
+            destination_ip: destination.ip(),
+            destination_port: destination.port(),
+        })
+    }
+
+    /// Judges the connection. An inbound connection is judged by policy; an outbound one, whose policy
+    /// is judged at its destination, must still be of a pod with the identity that its tunnel shows.
+    pub(crate) fn judge(&self, snapshot: &Snapshot) -> Result<Option<Permit>, DenyReason> {
+        match self {
+            Self::Inbound { pod, source, source_ip, destination } => {
+                let workload = snapshot.workload(pod).ok_or(DenyReason::Unenrolled)?;
+                let facts = Facts {
+                    source: source.as_ref(),
+                    source_ip: *source_ip,
+                    destination_ip: destination.ip(),
+                    destination_port: destination.port(),
+                };
+                match decide(snapshot.policies_for(workload), &facts) {
+                    Decision::Allow(permit) => Ok(Some(permit)),
+                    Decision::Deny(reason) => Err(reason),
+                }
+            }
+            Self::Outbound { pod, identity } => {
+                let workload = snapshot.workload(pod).ok_or(DenyReason::Unenrolled)?;
+                if workload.identity == *identity { Ok(None) } else { Err(DenyReason::IdentityChanged) }
+            }
+        }
+    }
+}
+
+/// The open connections of one worker.
+#[derive(Debug, Default)]
+pub(crate) struct OpenConnections {
+    next: Cell<u64>,
+    open: RefCell<HashMap<u64, Rc<Open>>>,
+}
+
+#[derive(Debug)]
+struct Open {
+    subject: Subject,
+    verdict: RefCell<Option<DenyReason>>,
+    cut: Notify,
+}
+
+/// A connection's place in the list; it leaves the list when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Registered {
+    list: Rc<OpenConnections>,
+    key: u64,
+    open: Rc<Open>,
+}
+
+impl OpenConnections {
+    /// Puts a connection on the list. The caller judges it next, before it awaits anything.
+    pub(crate) fn register(self: &Rc<Self>, subject: Subject) -> Registered {
+        let key = self.next.get();
+        self.next.set(key + 1);
+        let open = Rc::new(Open { subject, verdict: RefCell::new(None), cut: Notify::new() });
+        self.open.borrow_mut().insert(key, Rc::clone(&open));
+        Registered { list: Rc::clone(self), key, open }
+    }
+
+    /// Judges all by `snapshot` and cuts those it denies. Returns how many.
+    pub(crate) fn judge_again(&self, snapshot: &Snapshot) -> usize {
+        let mut cut = 0;
+        for open in self.open.borrow().values() {
+            if open.verdict.borrow().is_some() {
+                continue;
+            }
+            if let Err(reason) = open.subject.judge(snapshot) {
+                *open.verdict.borrow_mut() = Some(reason);
+                open.cut.notify_one();
+                cut += 1;
+            }
+        }
+        cut
+    }
+}
+
+impl Registered {
+    /// What the connection is judged by.
+    pub(crate) fn subject(&self) -> &Subject {
+        &self.open.subject
+    }
+
+    /// Judges the connection by `snapshot`.
+    pub(crate) fn judge(&self, snapshot: &Snapshot) -> Result<Option<Permit>, DenyReason> {
+        self.open.subject.judge(snapshot)
+    }
+
+    /// Waits until the connection must end, and says why.
+    pub(crate) fn cut(&self) -> impl Future<Output = DenyReason> + '_ {
+        async {
+            loop {
+                if let Some(reason) = self.open.verdict.borrow().clone() {
+                    return reason;
+                }
+                self.open.cut.notified().await;
+            }
+        }
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.list.open.borrow_mut().remove(&self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ambit_model::{Action, Authorization, PolicyKey, Scope};
+
+    use super::*;
+
+    fn deny_all() -> Authorization {
+        Authorization {
+            key: PolicyKey { namespace: "istio-system".into(), name: "deny".into() },
+            scope: Scope::Global,
+            action: Action::Allow,
+            rules: Vec::new(),
+            dry_run: false,
+        }
+    }
+
+    fn subject(pod: &WorkloadUid) -> Subject {
+        Subject::Inbound {
+            pod: pod.clone(),
+            source: None,
+            source_ip: "10.0.0.1".parse().unwrap(),
+            destination: "10.0.0.2:80".parse().unwrap(),
+        }
+    }
+
+    #[test]
+    fn a_workload_that_is_gone_ends_its_connections() {
+        let list = Rc::new(OpenConnections::default());
+        let pod = WorkloadUid::pod("Kubernetes", "shop", "web");
+        let registered = list.register(subject(&pod));
+        assert_eq!(registered.judge(&Snapshot::default()).unwrap_err(), DenyReason::Unenrolled);
+        assert_eq!(list.judge_again(&Snapshot::build(Vec::new(), Vec::new(), vec![deny_all()])), 1);
+        assert_eq!(list.judge_again(&Snapshot::default()), 0, "a cut connection was judged again");
+        drop(registered);
+        assert!(list.open.borrow().is_empty());
+    }
+}

@@ -1,0 +1,84 @@
+//! The agent's own endpoints: readiness, metrics, and the admin page.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ambit_model::WorkloadUid;
+use ambit_runtime::http::{Reply, Routes, json, serve};
+use ambit_runtime::{Drain, Readiness, admin, metrics, readiness, spawn};
+use anyhow::Context;
+use http::Method;
+use serde_json::{Map, Value};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::{Logs, Overview};
+use crate::config::ServerConfig;
+use crate::enrolment::Status;
+use crate::identities::Identities;
+
+/// What the admin page shows.
+pub(crate) struct Shown {
+    /// The mesh.
+    pub(crate) state: Arc<ambit_state::Shared>,
+    /// Certificates, never keys.
+    pub(crate) identities: Identities,
+    /// Pods and kernel programs.
+    pub(crate) overview: Arc<Mutex<Overview>>,
+}
+
+/// Binds all endpoints, then serves them until the drain is over.
+pub(crate) async fn start(
+    config: &ServerConfig,
+    ready: &Readiness,
+    shown: Shown,
+    logs: &Logs,
+    stop: &CancellationToken,
+    drain: &Drain,
+) -> anyhow::Result<()> {
+    let page = admin::bind(config.admin).await?;
+    let dump = admin::routes(logs.level.clone(), stop.clone()).add(
+        Method::GET,
+        "/config_dump",
+        "workloads, services, policies, certificates (no keys), pods",
+        move |_| shown.dump(),
+    );
+    listen("admin", page, dump, drain);
+    listen("readiness", bind(config.readiness).await?, readiness::routes(ready.clone()), drain);
+    listen("metrics", bind(config.metrics).await?, metrics::routes(Arc::clone(&logs.metrics)), drain);
+    Ok(())
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+}
+
+fn listen(name: &'static str, listener: TcpListener, routes: Routes, drain: &Drain) {
+    spawn(name, drain, serve(listener, Arc::new(routes), drain.cut_off().clone()));
+}
+
+impl Shown {
+    fn dump(&self) -> Reply {
+        let mut dump = self.state.load().dump();
+        if let Value::Object(dump) = &mut dump {
+            dump.insert("version".to_owned(), self.state.version().into());
+            let identities = &self.identities;
+            let certificates = ambit_identity::dump(&identities.certificates, &identities.bundle);
+            dump.insert("certificates".to_owned(), certificates);
+            let overview = self.overview.lock().unwrap_or_else(PoisonError::into_inner);
+            dump.insert("pods".to_owned(), Value::Object(overview.pods.iter().map(pod).collect()));
+            let faults: Map<_, _> =
+                overview.faults.iter().map(|fault| (fault.name.to_owned(), fault.count.into())).collect();
+            dump.insert("kernelFaults".to_owned(), Value::Object(faults));
+        }
+        json(format!("{dump:#}"))
+    }
+}
+
+fn pod((uid, status): (&WorkloadUid, &Status)) -> (String, Value) {
+    let status = match status {
+        Status::Enrolled => serde_json::json!({ "state": "enrolled" }),
+        Status::Failed(reason) => serde_json::json!({ "state": "failed", "reason": reason }),
+    };
+    (uid.to_string(), status)
+}
