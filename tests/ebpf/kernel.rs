@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ambit_ebpf_loader::{Enrolment, Node, NodeOptions, OriginalDestinations, default_cgroup};
 use ambit_ebpf_types::NodeConfig;
-use ambit_sys::NetNs;
+use ambit_sys::{AGENT_MARK, AGENT_MARK_MASK, NetNs};
 use anyhow::{Context, Result, ensure};
 
 use ambit_tests::{Netns, Pod, PodSpec, World};
@@ -46,7 +46,7 @@ impl Kernel {
         let options = NodeOptions {
             cgroup: default_cgroup().context("no cgroup v2 hierarchy is mounted")?,
             pins: world.bpffs().join("node-1"),
-            config: NodeConfig { host_netns, agent_mark: 0x539, pad: 0 },
+            config: NodeConfig { host_netns, agent_mark: AGENT_MARK, agent_mark_mask: AGENT_MARK_MASK },
         };
         let mut node = Node::load(&options)?;
         node.set_destinations([IpAddr::from(web.ip4()), web.ip6().into()].into_iter())?;

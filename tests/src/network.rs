@@ -54,7 +54,7 @@ pub(crate) fn make_pod(node: &Node, pod: &Pod) -> Result<()> {
     let name = pod.netns_name();
     batch(None, &format!("netns add {name}\n"))?;
     prepare(&pod.netns(), false)?;
-    let port = format!("pod{}", pod.index());
+    let port = port(pod);
     let on_node = node.netns_name();
     batch(None, &format!("link add eth0 netns {name} type veth peer name {port} netns {on_node}\n"))?;
     let (ip4, ip6) = (pod.ip4(), pod.ip6());
@@ -82,6 +82,17 @@ pub(crate) fn make_pod(node: &Node, pod: &Pod) -> Result<()> {
              route add default via {GATEWAY_V6} dev eth0 src {ip6}\n",
         ),
     )
+}
+
+/// Removes a pod's link, as a CNI does, then its namespace: others may hold that open for a while.
+pub(crate) fn remove_pod(pod: &Pod) -> Result<()> {
+    batch(Some(&pod.node().netns_name()), &format!("link del {}\n", port(pod)))?;
+    batch(None, &format!("netns del {}\n", pod.netns_name()))
+}
+
+/// The node's end of a pod's link.
+fn port(pod: &Pod) -> String {
+    format!("pod{}", pod.index())
 }
 
 /// Removes namespaces, and with them their links and routes; those already gone are no failure.

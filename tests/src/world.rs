@@ -318,7 +318,7 @@ impl World {
     /// # Errors
     /// Fails when iproute2 refuses.
     pub fn delete(&mut self, pod: &Pod) -> Result<()> {
-        network::remove([pod.netns_name().as_str()])
+        network::remove_pod(pod)
     }
 
     /// Starts to record what passes between the nodes.

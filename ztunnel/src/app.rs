@@ -165,7 +165,11 @@ impl Keeper {
                 Status::Enrolled => None,
             })
             .collect();
-        if failed.is_empty() { self.condition.ok() } else { self.condition.failed(failed.join("; ")) }
+        if failed.is_empty() {
+            self.condition.ok()
+        } else {
+            self.condition.failed(failed.join("; "))
+        }
         let overview = Overview { pods: status, faults: self.enrolment.faults() };
         *self.overview.lock().unwrap_or_else(PoisonError::into_inner) = overview;
     }

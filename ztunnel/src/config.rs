@@ -298,7 +298,8 @@ pub(crate) fn markdown() -> String {
         let value = argument.get_value_names().map_or(String::new(), |names| format!(" {}", names.join(" ")));
         let environment = argument.get_env().map_or(String::new(), |name| format!("`{}`", name.to_string_lossy()));
         let default: Vec<_> = argument.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
-        let default = if default.is_empty() || value.is_empty() { String::new() } else { format!("`{}`", default.join(" ")) };
+        let default =
+            if default.is_empty() || value.is_empty() { String::new() } else { format!("`{}`", default.join(" ")) };
         let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
         // Writing to a String cannot fail.
         let _infallible = writeln!(page, "| `--{long}{value}` | {environment} | {default} | {help} |");

@@ -18,7 +18,11 @@ pub(crate) fn describe(record: &mut ConnectionRecord, snapshot: &Snapshot, pod: 
 
 /// The workload at a peer's address: for logs and metrics only, never for policy. Where an identity
 /// was proved, only a workload that has it.
-pub(crate) fn source_workload(snapshot: &Snapshot, peer: PeerAddr, identity: Option<&Identity>) -> Option<Arc<Workload>> {
+pub(crate) fn source_workload(
+    snapshot: &Snapshot,
+    peer: PeerAddr,
+    identity: Option<&Identity>,
+) -> Option<Arc<Workload>> {
     let workload = snapshot.workload_by_ip(peer.ip())?;
     identity.is_none_or(|identity| workload.identity == *identity).then(|| Arc::clone(workload))
 }

@@ -20,6 +20,7 @@ use ambit_telemetry::AgentMetrics;
 
 use crate::identities::Identities;
 use crate::pod::{Pod, PodError, SharedPod};
+use crate::routing::{self, Families};
 use crate::worker::{Command, WorkerHandle};
 
 /// A pod that should be captured.
@@ -77,7 +78,13 @@ struct Enrolled {
 
 impl Enrolment {
     /// Takes charge of a node's kernel side and workers.
-    pub(crate) fn new(node: Node, host_netns: u64, workers: Vec<WorkerHandle>, identity: &Identities, metrics: AgentMetrics) -> Result<Self, MapFault> {
+    pub(crate) fn new(
+        node: Node,
+        host_netns: u64,
+        workers: Vec<WorkerHandle>,
+        identity: &Identities,
+        metrics: AgentMetrics,
+    ) -> Result<Self, MapFault> {
         Ok(Self {
             inherited: node.enrolled()?.into_keys().collect(),
             node,
@@ -141,8 +148,10 @@ impl Enrolment {
         for worker in &self.workers {
             worker.tell(Command::Remove(cookie));
         }
-        // The way back for replies is kept: connections that are still open need it, and without
-        // marked packets it does nothing. It goes with the pod, or with `--uninstall`.
+        // Its open connections are cut at the same time, so nobody needs the way back any more.
+        if let Err(error) = routing::remove(&pod.netns, Families::of(&pod.addresses)) {
+            tracing::warn!(pod = %pod.uid, error = &error as &dyn std::error::Error, "cannot remove the routing rule");
+        }
         tracing::info!(pod = %pod.uid, "released");
     }
 

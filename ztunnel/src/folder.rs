@@ -99,7 +99,8 @@ impl Folder {
         self.read_all()?;
         self.publish();
         loop {
-            let changed = watch.changed().await.map_err(|source| FolderError::Watch { path: self.path.clone(), source })?;
+            let changed =
+                watch.changed().await.map_err(|source| FolderError::Watch { path: self.path.clone(), source })?;
             match changed {
                 Changed::Files(names) if names.iter().any(|name| is_manifest(name)) => {
                     names.iter().for_each(|name| self.read_one(name));
@@ -139,7 +140,9 @@ impl Folder {
                 self.store.remove_file(name);
             }
             // What it said before stays in force.
-            Err(error) => tracing::error!(file = name, %error, "cannot read a manifest; what it said before stays in force"),
+            Err(error) => {
+                tracing::error!(file = name, %error, "cannot read a manifest; what it said before stays in force")
+            }
         }
     }
 
@@ -156,8 +159,7 @@ impl Folder {
         self.report_together(&compiled);
         let pods = compiled.local_pods_of(&self.node).into();
         let workloads = compiled.workloads.into_iter().map(|workload| self.interner.workload(workload)).collect();
-        let (snapshot, changes) =
-            self.state.load().replace_all(workloads, compiled.services, compiled.authorizations);
+        let (snapshot, changes) = self.state.load().replace_all(workloads, compiled.services, compiled.authorizations);
         tracing::debug!(
             workloads = changes.workloads.len(),
             services = changes.services.len(),

@@ -15,6 +15,7 @@
 //! The peer learns a status and nothing else; the log names policy and rule.
 
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use ambit_hbone::{Authority, IncomingConnect, Progress, Settings, splice};
@@ -40,6 +41,8 @@ use crate::worker::Worker;
 struct Tunnel {
     pod: SharedPod,
     peer: PeerAddr,
+    /// Where it was accepted: the pod's port 15008.
+    local: SocketAddr,
     identity: VerifiedPeer,
 }
 
@@ -62,11 +65,13 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted) {
 async fn tunnel(worker: &Rc<Worker>, accepted: Accepted) -> Result<(), CloseReason> {
     let limit = worker.max_connections_per_pod;
     let _place = accepted.place.as_ref().ok_or(CloseReason::Overloaded { limit })?;
+    let local = accepted.stream.local_addr().map_err(|error| CloseReason::Tls { detail: error.to_string() })?;
     let stream = handshake(worker, &accepted.pod, accepted.stream.take()).await?;
-    let identity = VerifiedPeer::of(stream.get_ref().1).map_err(|error| CloseReason::Tls { detail: error.to_string() })?;
-    let tunnel = Rc::new(Tunnel { pod: accepted.pod, peer: accepted.peer, identity });
+    let identity =
+        VerifiedPeer::of(stream.get_ref().1).map_err(|error| CloseReason::Tls { detail: error.to_string() })?;
+    let tunnel = Rc::new(Tunnel { pod: accepted.pod, peer: accepted.peer, local, identity });
     let settings = Settings::server();
-    let ended = ambit_hbone::serve(stream, &settings, worker.drain.begun().clone(), |request| {
+    let ended = ambit_hbone::serve(stream, &settings, accepted.stop, |request| {
         tokio::task::spawn_local(connection(Rc::clone(worker), Rc::clone(&tunnel), request));
     });
     ended.await.map_err(|error| CloseReason::Http2 { detail: error_chain(&error) })
@@ -74,10 +79,11 @@ async fn tunnel(worker: &Rc<Worker>, accepted: Accepted) -> Result<(), CloseReas
 
 async fn handshake(worker: &Worker, pod: &SharedPod, stream: TcpStream) -> Result<TlsStream<TcpStream>, CloseReason> {
     let identity = worker.snapshot().workload(&pod.uid).ok_or(CloseReason::UnknownWorkload)?.identity.clone();
-    let config = worker.tls.server_config(&identity).await.map_err(|error| CloseReason::NoCertificate {
-        identity: identity.to_string(),
-        detail: error_chain(&error),
-    })?;
+    let config = worker
+        .tls
+        .server_config(&identity)
+        .await
+        .map_err(|error| CloseReason::NoCertificate { identity: identity.to_string(), detail: error_chain(&error) })?;
     let accept = TlsAcceptor::from(config).accept_with(stream, |tls| tls.set_buffer_limit(Some(TLS_BUFFER)));
     timeout(HANDSHAKE_TIMEOUT, accept)
         .await
@@ -106,13 +112,13 @@ async fn relay(
         identity: Some(tunnel.identity.identity().clone()),
     };
     destination::describe(record, &snapshot, &tunnel.pod);
+    record.addresses.destination = Some(tunnel.local);
 
     let target = match target(request.authority(), tunnel) {
         Ok(target) => target,
         Err(reason) => return refuse(request, StatusCode::BAD_REQUEST, reason),
     };
     record.addresses.tunnel_target = Some(target);
-    record.addresses.destination = Some(target.socket());
 
     let registered = worker.connections.register(Subject::Inbound {
         pod: tunnel.pod.uid.clone(),
@@ -138,9 +144,8 @@ async fn relay(
         Ok(application) => application,
         Err(reason) => return refuse(request, StatusCode::SERVICE_UNAVAILABLE, reason),
     };
-    let stream = request
-        .accept()
-        .map_err(|error| CloseReason::Reset { side: "client", detail: error_chain(&error) })?;
+    let stream =
+        request.accept().map_err(|error| CloseReason::Reset { side: "client", detail: error_chain(&error) })?;
     record.established();
     let bytes = record.bytes();
     // Seen from the application's TCP connection the directions are the other way round.

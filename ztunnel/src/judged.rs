@@ -11,9 +11,9 @@ use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
-use ambit_model::{DenyReason, Identity, WorkloadUid};
+use ambit_model::{DenyReason, Identity, Workload, WorkloadUid};
 use ambit_policy::{Decision, Facts, Permit, Rehearsal, decide, rehearse};
-use ambit_state::Snapshot;
+use ambit_state::{Snapshot, takes_tunnels};
 use tokio::sync::Notify;
 
 /// What a connection is judged by, kept for as long as it is open.
@@ -61,7 +61,7 @@ impl Subject {
     pub(crate) fn judge(&self, snapshot: &Snapshot) -> Result<Option<Permit>, DenyReason> {
         match self {
             Self::Inbound { pod, source, source_ip, destination } => {
-                let workload = snapshot.workload(pod).ok_or(DenyReason::Unenrolled)?;
+                let workload = enrolled(snapshot, pod)?;
                 let facts = Facts {
                     source: source.as_ref(),
                     source_ip: *source_ip,
@@ -74,11 +74,20 @@ impl Subject {
                 }
             }
             Self::Outbound { pod, identity } => {
-                let workload = snapshot.workload(pod).ok_or(DenyReason::Unenrolled)?;
+                let workload = enrolled(snapshot, pod)?;
                 if workload.identity == *identity { Ok(None) } else { Err(DenyReason::IdentityChanged) }
             }
         }
     }
+}
+
+/// A pod that left the mesh takes its connections through the agent with it: its next ones are plain.
+fn enrolled<'a>(snapshot: &'a Snapshot, pod: &WorkloadUid) -> Result<&'a Workload, DenyReason> {
+    snapshot
+        .workload(pod)
+        .filter(|workload| takes_tunnels(workload))
+        .map(|workload| &**workload)
+        .ok_or(DenyReason::Unenrolled)
 }
 
 /// The open connections of one worker.

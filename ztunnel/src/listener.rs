@@ -27,6 +27,8 @@ pub(crate) struct Accepted {
     pub(crate) peer: PeerAddr,
     /// The pod it was accepted in.
     pub(crate) pod: SharedPod,
+    /// Cancelled when the pod takes no more connections.
+    pub(crate) stop: CancellationToken,
     /// Its place among the pod's connections; `None` if there was none left.
     pub(crate) place: Option<Place>,
 }
@@ -112,7 +114,8 @@ fn spawn<F: Future<Output = ()> + 'static>(
                 Ok((stream, peer)) => {
                     let place = Place::take(&used, worker.max_connections_per_pod);
                     let (stream, peer) = (Captured(Some(stream)), PeerAddr::new(peer));
-                    let accepted = Accepted { stream, peer, pod: SharedPod::clone(&pod), place };
+                    let (pod, stop) = (SharedPod::clone(&pod), stop.clone());
+                    let accepted = Accepted { stream, peer, pod, stop, place };
                     tokio::task::spawn_local(handle(Rc::clone(&worker), accepted));
                 }
                 Err(error) => refused(&pod, &error).await,

@@ -77,9 +77,7 @@ fn logs(args: &Args) -> anyhow::Result<Logs> {
         AccessLogForm::Off => None,
     };
     let access = match format {
-        Some(format) => {
-            Some(AccessLog::start(format, std::io::stdout(), metrics.agent.access_log_lost.clone())?)
-        }
+        Some(format) => Some(AccessLog::start(format, std::io::stdout(), metrics.agent.access_log_lost.clone())?),
         None => None,
     };
     Ok(Logs { level, access, metrics })

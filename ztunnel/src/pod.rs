@@ -10,7 +10,7 @@ use std::sync::Arc;
 use ambit_model::{HBONE_PORT, INBOUND_PLAINTEXT_PORT, OUTBOUND_PORT, WorkloadUid};
 use ambit_sys::{NetNs, NetNsError, agent_listener};
 
-use crate::routing::{self, RoutingError};
+use crate::routing::{self, Families, RoutingError};
 
 /// An enrolled pod, shared by enrolment and workers.
 #[derive(Debug)]
@@ -67,7 +67,12 @@ pub(crate) struct Listeners {
 
 impl Pod {
     /// Opens a pod's namespace and prepares its routing.
-    pub(crate) fn open(uid: WorkloadUid, netns: Option<&Path>, addresses: &[IpAddr], host: u64) -> Result<Self, PodError> {
+    pub(crate) fn open(
+        uid: WorkloadUid,
+        netns: Option<&Path>,
+        addresses: &[IpAddr],
+        host: u64,
+    ) -> Result<Self, PodError> {
         let path = netns.ok_or(PodError::NoNetNs)?;
         if addresses.is_empty() {
             return Err(PodError::NoAddress);
@@ -82,11 +87,7 @@ impl Pod {
         if netns.cookie() == host {
             return Err(PodError::HostNetwork);
         }
-        let families = routing::Families {
-            v4: addresses.iter().any(IpAddr::is_ipv4),
-            v6: addresses.iter().any(IpAddr::is_ipv6),
-        };
-        routing::install(&netns, families)?;
+        routing::install(&netns, Families::of(addresses))?;
         Ok(Self { uid, netns, addresses: addresses.to_vec() })
     }
 

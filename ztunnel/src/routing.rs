@@ -1,14 +1,15 @@
 //! The way back for replies inside a pod. The agent's last hop connects to the application with the
 //! client's own address; the application's replies go to that address, which is elsewhere. The mark
-//! of the agent's socket travels with the connection (`tcp_fwmark_accept`), and one rule and one
-//! route a family bring marked packets back to the pod itself. No iptables, no connection tracking.
+//! of the agent's socket travels with the connection (`tcp_fwmark_accept`), and with a refusal
+//! (`fwmark_reflect`); one rule and one route a family bring marked packets back to the pod itself.
+//! No iptables, no connection tracking.
 
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
-use ambit_sys::{TRANSPARENT_MARK, NetNs, NetNsError};
+use ambit_sys::{NetNs, NetNsError, TRANSPARENT_MARK};
 use nix::errno::Errno;
 use rtnetlink::packet_route::route::{RouteScope, RouteType};
 use rtnetlink::packet_route::rule::RuleAction;
@@ -28,6 +29,13 @@ pub(crate) struct Families {
     pub v4: bool,
     /// IPv6.
     pub v6: bool,
+}
+
+impl Families {
+    /// Of these addresses.
+    pub(crate) fn of(addresses: &[IpAddr]) -> Self {
+        Self { v4: addresses.iter().any(IpAddr::is_ipv4), v6: addresses.iter().any(IpAddr::is_ipv6) }
+    }
 }
 
 /// Why a pod's routing is not in place.
@@ -67,12 +75,14 @@ enum Change {
 pub(crate) fn install(netns: &NetNs, families: Families) -> Result<(), RoutingError> {
     netns.run(|| {
         set("/proc/sys/net/ipv4/tcp_fwmark_accept", "1")?;
-        set("/proc/sys/net/ipv4/conf/lo/rp_filter", "0")
+        set("/proc/sys/net/ipv4/fwmark_reflect", "1")?;
+        set("/proc/sys/net/ipv4/conf/lo/rp_filter", "0")?;
+        if families.v6 { set("/proc/sys/net/ipv6/fwmark_reflect", "1") } else { Ok(()) }
     })??;
     change(netns, families, Change::Add)
 }
 
-/// Takes the rule and the route away again; what is already gone is fine. The two kernel settings
+/// Takes the rule and the route away again; what is already gone is fine. The kernel settings
 /// stay: without marked packets they do nothing.
 pub(crate) fn remove(netns: &NetNs, families: Families) -> Result<(), RoutingError> {
     change(netns, families, Change::Remove)
@@ -122,7 +132,8 @@ async fn speak(families: Families, change: Change) -> Result<(), RoutingError> {
 }
 
 async fn rule(handle: &Handle, change: Change, family: IpAddr) -> Result<(), RoutingError> {
-    let request = handle.rule().add().fw_mark(TRANSPARENT_MARK).table_id(TABLE).priority(PRIORITY).action(RuleAction::ToTable);
+    let request =
+        handle.rule().add().fw_mark(TRANSPARENT_MARK).table_id(TABLE).priority(PRIORITY).action(RuleAction::ToTable);
     let message = match family {
         IpAddr::V4(_) => request.v4().message_mut().clone(),
         IpAddr::V6(_) => request.v6().message_mut().clone(),

@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use ::http::Method;
 use ambit_model::WorkloadUid;
-use ambit_runtime::http::{Reply, Routes, json, serve};
-use ambit_runtime::{Drain, Readiness, admin, metrics, readiness, spawn};
+use ambit_runtime::http::{Reply, Routes, json};
+use ambit_runtime::{Drain, Readiness, admin, http, metrics, readiness, spawn};
 use anyhow::Context;
-use http::Method;
 use serde_json::{Map, Value};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -27,7 +27,7 @@ pub(crate) struct Shown {
     pub(crate) overview: Arc<Mutex<Overview>>,
 }
 
-/// Binds all endpoints, then serves them until the drain is over.
+/// Binds all endpoints, then serves them until the drain begins: from then on a successor answers.
 pub(crate) async fn start(
     config: &ServerConfig,
     ready: &Readiness,
@@ -44,17 +44,17 @@ pub(crate) async fn start(
         move |_| shown.dump(),
     );
     listen("admin", page, dump, drain);
-    listen("readiness", bind(config.readiness).await?, readiness::routes(ready.clone()), drain);
-    listen("metrics", bind(config.metrics).await?, metrics::routes(Arc::clone(&logs.metrics)), drain);
+    listen("readiness", bind(config.readiness)?, readiness::routes(ready.clone()), drain);
+    listen("metrics", bind(config.metrics)?, metrics::routes(Arc::clone(&logs.metrics)), drain);
     Ok(())
 }
 
-async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    http::bind(address).with_context(|| format!("cannot listen on {address}"))
 }
 
 fn listen(name: &'static str, listener: TcpListener, routes: Routes, drain: &Drain) {
-    spawn(name, drain, serve(listener, Arc::new(routes), drain.cut_off().clone()));
+    spawn(name, drain, http::serve(listener, Arc::new(routes), drain.begun().clone()));
 }
 
 impl Shown {

@@ -40,7 +40,7 @@ pub(crate) const TLS_BUFFER: usize = 128 << 10;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct TunnelKey {
     /// The source pod, by namespace cookie: its address is on the wire.
-    pod: u64,
+    pub(crate) pod: u64,
     /// Who the tunnel says the source is.
     identity: Identity,
     /// Where it ends.
@@ -136,9 +136,9 @@ fn refused(error: PoolError<CloseReason>, peer: SocketAddr) -> CloseReason {
     match error {
         PoolError::Dial(reason) => reason,
         PoolError::Open(OpenError::Refused { status }) => CloseReason::TunnelRefused { status },
-        PoolError::Open(OpenError::Tunnel(_) | OpenError::Request(_)) | PoolError::Connect(_) | PoolError::NoStreams => {
-            CloseReason::Http2 { detail: format!("{peer}: {}", error_chain(&error)) }
-        }
+        PoolError::Open(OpenError::Tunnel(_) | OpenError::Request(_))
+        | PoolError::Connect(_)
+        | PoolError::NoStreams => CloseReason::Http2 { detail: format!("{peer}: {}", error_chain(&error)) },
         PoolError::Draining => CloseReason::Drained,
     }
 }

@@ -1,9 +1,7 @@
 //! `--uninstall`: takes everything of this node out of the kernel, and out of its pods.
 
-use anyhow::Context;
-use std::net::IpAddr;
-
 use ambit_sys::NetNs;
+use anyhow::Context;
 
 use crate::config::{self, Args};
 use crate::folder;
@@ -18,15 +16,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let options = folder::options(args.trust_domain.as_str(), args.cluster.as_str(), args.root_namespace.as_str());
     let (compiled, _issues) = folder::check(path, &options)?;
     for pod in compiled.local_pods_of(node) {
-        let addresses = compiled.workloads.iter().find(|workload| workload.uid == pod.uid).map(|found| &found.addresses);
+        let addresses =
+            compiled.workloads.iter().find(|workload| workload.uid == pod.uid).map(|found| &found.addresses);
         let (Some(netns), Some(addresses)) = (&pod.netns, addresses) else { continue };
         // A pod whose namespace is gone took its rules with it.
         let Ok(netns) = NetNs::open(netns) else { continue };
-        let families = Families {
-            v4: addresses.iter().any(IpAddr::is_ipv4),
-            v6: addresses.iter().any(IpAddr::is_ipv6),
-        };
-        routing::remove(&netns, families)?;
+        routing::remove(&netns, Families::of(addresses))?;
     }
     Ok(())
 }

@@ -87,7 +87,11 @@ impl Upstream {
 }
 
 /// Joins two TCP connections.
-pub(crate) async fn splice_plain_streams(client: TcpStream, server: TcpStream, bytes: &Bytes) -> Result<(), CloseReason> {
+pub(crate) async fn splice_plain_streams(
+    client: TcpStream,
+    server: TcpStream,
+    bytes: &Bytes,
+) -> Result<(), CloseReason> {
     splice_plain(client, server, &progress(bytes)).await.map_err(|error| plain(&error))
 }
 

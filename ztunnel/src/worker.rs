@@ -83,7 +83,8 @@ impl Worker {
 pub(crate) enum Command {
     /// Serve a pod.
     Add(SharedPod, Listeners),
-    /// Stop accepting for a pod, by namespace cookie. Its open connections go on.
+    /// Let go of a pod, by namespace cookie: its listeners and tunnels. Open connections are cut as the
+    /// publication that took it out of the mesh has them judged again.
     Remove(u64),
 }
 
@@ -149,6 +150,8 @@ async fn run(parts: WorkerParts, originals: OriginalDestinations, mut commands: 
                 if let Some(stop) = pods.remove(&cookie) {
                     stop.cancel();
                 }
+                // Whatever holds a socket in the pod's namespace keeps the namespace from ending.
+                worker.tunnels.close(|key| key.pod == cookie);
             }
         }
     }

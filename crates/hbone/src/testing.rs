@@ -9,7 +9,9 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio_util::sync::CancellationToken;
 
-use crate::{ConnectRequest, IncomingConnect, Progress, ServeError, Settings, Tunnel, TunnelStream, authority, connect, serve};
+use crate::{
+    ConnectRequest, IncomingConnect, Progress, ServeError, Settings, Tunnel, TunnelStream, authority, connect, serve,
+};
 
 /// Runs a test as a worker runs; fails it when it hangs.
 pub(crate) fn run<T>(test: impl Future<Output = T>) -> T {

@@ -36,7 +36,7 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, AdminError> {
     if !address.ip().to_canonical().is_loopback() {
         return Err(AdminError::NotLoopback(address));
     }
-    TcpListener::bind(address).await.map_err(|source| AdminError::Bind { address, source })
+    crate::http::bind(address).map_err(|source| AdminError::Bind { address, source })
 }
 
 /// The page itself; add what else there is to show. A POST to `/quitquitquit` cancels `stop`.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 
 pub use routes::{Routes, query};
-pub use server::serve;
+pub use server::{bind, serve};
 
 /// An answer.
 pub type Reply = Response<Full<Bytes>>;

@@ -28,7 +28,11 @@ pub enum PlainSpliceError {
 ///
 /// # Errors
 /// When either broke; the other one has been reset by then.
-pub async fn splice_plain(first: TcpStream, second: TcpStream, progress: &Progress<'_>) -> Result<(), PlainSpliceError> {
+pub async fn splice_plain(
+    first: TcpStream,
+    second: TcpStream,
+    progress: &Progress<'_>,
+) -> Result<(), PlainSpliceError> {
     let mut joint = Joint { first, second, there: Relay::default(), back: Relay::default(), ended: false };
     poll_fn(|cx| joint.poll(cx, progress)).await
 }

@@ -236,7 +236,8 @@ fn plain_carries_half_closes_and_resets() {
     run(async {
         for (reset_by_client, cut) in [(false, false), (true, false), (false, true)] {
             let ((mut client, captured), (dialled, mut server)) = tokio::join!(tcp_pair(), tcp_pair());
-            let relay = spawn_local(async move { splice_plain(captured, dialled, &Carried::default().progress()).await });
+            let relay =
+                spawn_local(async move { splice_plain(captured, dialled, &Carried::default().progress()).await });
             client.write_all(b"question").await.unwrap();
             expect_bytes(&mut server, b"question").await;
             if cut {

@@ -1,6 +1,8 @@
 //! Serving [`Routes`] on a listener.
 
 use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +12,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -29,8 +31,23 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest life of a connection, which carries one request: enough to send a large configuration
 /// over a slow port-forward.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 128;
 /// Pause after a failed accept: file descriptors have run out, and some must be closed first.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Listens on an address that a predecessor may still hold (`SO_REUSEPORT`): a new process is to be
+/// asked while the old one ends, and the old one closes its listener first of all.
+///
+/// # Errors
+/// If the address cannot be had.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.set_reuseport(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
 
 /// Serves until `stop` is cancelled; then open connections are dropped.
 pub async fn serve(listener: TcpListener, routes: Arc<Routes>, stop: CancellationToken) {
