@@ -24,10 +24,10 @@ fn our_client_to_envoys_server() -> Result<()> {
     let _server = Server::start(&web.netns(), PORT, Behaviour::Echo)?;
     // No agent on node 2: Envoy stands where it would be.
     mesh.start_agent(1, &[])?.wait_ready()?;
+    let capture = mesh.world.capture()?;
     let envoy = start(&mesh, &web, &web.identity(), server)?;
     wait_listening(&web.netns(), 15008, &envoy)?;
 
-    let capture = mesh.world.capture()?;
     let mut open = Connection::established(&client.netns(), web.at(PORT))?;
     assert_eq!(ask(&client.netns(), web.at(PORT), "a second stream")?.answer()?, "a second stream");
     assert_eq!(open.ask("the first one still").answer()?, "the first one still");
@@ -46,11 +46,11 @@ fn envoys_client_to_our_server() -> Result<()> {
     let web = mesh.pod(PodSpec::new("shop", "web", 2))?;
     let _server = Server::start(&web.netns(), PORT, Behaviour::Echo)?;
     mesh.start_agent(2, &[])?.wait_ready()?;
+    let capture = mesh.world.capture()?;
     let envoy = start(&mesh, &client, "spiffe://cluster.local/ns/shop/sa/envoy", |folder| self::client(folder, &web))?;
     let entry = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), ENTRY);
     wait_listening(&client.netns(), ENTRY, &envoy)?;
 
-    let capture = mesh.world.capture()?;
     let mut open = Connection::established(&client.netns(), entry)?;
     assert_eq!(ask(&client.netns(), entry, "a second stream")?.answer()?, "a second stream");
     let bulk = "x".repeat(1 << 20);
@@ -150,7 +150,7 @@ fn client(folder: &str, web: &Pod) -> Value {
 /// Own certificate, TLS 1.3 with HTTP/2 inside, and who must be at the other end.
 fn tls(folder: &str, peer: &str) -> Value {
     json!({
-        "tls_params": {"tls_minimum_protocol_version": "TLSv1_3"},
+        "tls_params": {"tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3"},
         "alpn_protocols": ["h2"],
         "tls_certificates": [{
             "certificate_chain": {"filename": format!("{folder}/chain.pem")},

@@ -7,9 +7,9 @@ use std::path::Path;
 use anyhow::Result;
 use nix::sys::signal::Signal;
 
-use ambit_tests::{Connection, Outcome, ask, until};
+use ambit_tests::{Connection, Outcome, ask, run, until, ztunnel_binary};
 
-use crate::shop::{PATIENCE, PORT, Shop, seen};
+use crate::shop::{PATIENCE, PORT, Shop, seen, wait_answered};
 
 #[test]
 fn open_connections_live_through_the_drain_and_no_longer() -> Result<()> {
@@ -118,6 +118,22 @@ fn a_new_agent_takes_over_while_the_old_one_drains() -> Result<()> {
     drop(open);
     old.process().wait(PATIENCE)?;
     assert_eq!(seen(&shop.client.netns(), shop.service)?, shop.client.ip4());
+    Ok(())
+}
+
+#[test]
+fn uninstalling_gives_the_pods_back() -> Result<()> {
+    let mut shop = Shop::open()?;
+    let bpffs = shop.mesh.world.bpffs();
+    shop.mesh.agent(1)?.process().kill()?;
+    assert_eq!(ask(&shop.client.netns(), shop.web.at(PORT), "who")?, Outcome::Refused);
+    let mut uninstall = shop.mesh.world.node(1).netns().command(ztunnel_binary()?);
+    run(uninstall.args(["--uninstall", "--node", "node-1", "--bpffs"]).arg(&bpffs))?;
+    assert!(pins(&bpffs.join("node-1")).is_empty());
+    wait_answered(&shop.client.netns(), shop.web.at(PORT))?;
+    shop.mesh
+        .agent(2)?
+        .wait_access(|line| line.field("src.workload") == "client" && line.field("src.identity").is_empty())?;
     Ok(())
 }
 

@@ -38,6 +38,17 @@ pub(crate) struct Logs {
     pub(crate) metrics: Arc<Metrics>,
 }
 
+/// How the agent is told to stop, and says whether it is ready.
+#[derive(Debug, Default)]
+pub(crate) struct Control {
+    /// What is open.
+    pub(crate) drain: Drain,
+    /// What must hold before traffic may come.
+    pub(crate) readiness: Readiness,
+    /// Cancelled by whoever asks the agent to stop.
+    pub(crate) stop: CancellationToken,
+}
+
 /// How pods and kernel programs stand, as the admin page shows it.
 #[derive(Debug, Default)]
 pub(crate) struct Overview {
@@ -51,12 +62,13 @@ pub(crate) struct Overview {
 pub(crate) async fn run(config: Config, logs: Logs) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen().context("cannot handle signals")?;
     ambit_sys::raise_open_files().context("cannot raise the limit on open files")?;
-    let (drain, readiness, stop) = (Drain::default(), Readiness::default(), CancellationToken::new());
+    let control = Control::default();
+    let Control { drain, readiness, stop } = &control;
     let loaded = readiness.condition("configuration");
     let pods = readiness.condition("pods");
     let identities = Identities::open(&config.identity, tokio::runtime::Handle::current())?;
     let bundle = Arc::clone(&identities.bundle);
-    spawn("trust bundle", &drain, async move { bundle.watch().await });
+    spawn("trust bundle", drain, async move { bundle.watch().await });
 
     let host = NetNs::own()?;
     let node = Node::load(&NodeOptions {
@@ -86,14 +98,14 @@ pub(crate) async fn run(config: Config, logs: Logs) -> anyhow::Result<ExitCode> 
 
     let overview = Arc::new(Mutex::new(Overview::default()));
     let shown = Shown { state: Arc::clone(&state), identities, overview: Arc::clone(&overview) };
-    servers::start(&config.servers, &readiness, shown, &logs, &stop, &drain).await?;
+    servers::start(&config.servers, shown, &logs, &control)?;
 
     let outlet = Outlet { state: Arc::clone(&state), version, published, metrics: agent };
-    watch_folder(&config, outlet, &stop, &drain);
+    watch_folder(&config, outlet, &control);
     let keeper = Keeper { enrolment, state, publications, loaded, condition: pods, overview, drain: drain.clone() };
     let keeper = tokio::spawn(keeper.run());
 
-    let stop = Stop { readiness: &readiness, drain: &drain, deadline: config.drain, requested: stop };
+    let stop = Stop { readiness, drain, deadline: config.drain, requested: stop.clone() };
     let outcome = stop.run(async || signals.next().await, || ()).await;
     if let Ok(enrolment) = keeper.await {
         enrolment.join();
@@ -108,11 +120,11 @@ pub(crate) async fn run(config: Config, logs: Logs) -> anyhow::Result<ExitCode> 
 
 /// Serves the folder; if it can no longer be watched the agent stops, rather than enforce what its
 /// users changed long ago.
-fn watch_folder(config: &Config, outlet: Outlet, stop: &CancellationToken, drain: &Drain) {
+fn watch_folder(config: &Config, outlet: Outlet, control: &Control) {
     let options = folder::options(&config.identity.trust_domain, &config.node.cluster, &config.node.root_namespace);
     let folder = Folder::new(config.folder.clone(), config.node.name.clone(), options, outlet);
-    let stop = stop.clone();
-    spawn("configuration", drain, async move {
+    let stop = control.stop.clone();
+    spawn("configuration", &control.drain, async move {
         if let Err(error) = folder.serve().await {
             tracing::error!(error = &error as &dyn std::error::Error, "stopping: the configuration is not to be had");
             stop.cancel();

@@ -7,7 +7,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
@@ -151,14 +150,12 @@ impl Registered {
     }
 
     /// Waits until the connection must end, and says why.
-    pub(crate) fn cut(&self) -> impl Future<Output = DenyReason> + '_ {
-        async {
-            loop {
-                if let Some(reason) = self.open.verdict.borrow().clone() {
-                    return reason;
-                }
-                self.open.cut.notified().await;
+    pub(crate) async fn cut(&self) -> DenyReason {
+        loop {
+            if let Some(reason) = self.open.verdict.borrow().clone() {
+                return reason;
             }
+            self.open.cut.notified().await;
         }
     }
 }

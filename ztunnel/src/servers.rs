@@ -6,13 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ::http::Method;
 use ambit_model::WorkloadUid;
 use ambit_runtime::http::{Reply, Routes, json};
-use ambit_runtime::{Drain, Readiness, admin, http, metrics, readiness, spawn};
+use ambit_runtime::{Drain, admin, http, metrics, readiness, spawn};
 use anyhow::Context;
 use serde_json::{Map, Value};
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
-use crate::app::{Logs, Overview};
+use crate::app::{Control, Logs, Overview};
 use crate::config::ServerConfig;
 use crate::enrolment::Status;
 use crate::identities::Identities;
@@ -28,24 +27,17 @@ pub(crate) struct Shown {
 }
 
 /// Binds all endpoints, then serves them until the drain begins: from then on a successor answers.
-pub(crate) async fn start(
-    config: &ServerConfig,
-    ready: &Readiness,
-    shown: Shown,
-    logs: &Logs,
-    stop: &CancellationToken,
-    drain: &Drain,
-) -> anyhow::Result<()> {
-    let page = admin::bind(config.admin).await?;
-    let dump = admin::routes(logs.level.clone(), stop.clone()).add(
+pub(crate) fn start(config: &ServerConfig, shown: Shown, logs: &Logs, control: &Control) -> anyhow::Result<()> {
+    let page = admin::bind(config.admin)?;
+    let dump = admin::routes(logs.level.clone(), control.stop.clone()).add(
         Method::GET,
         "/config_dump",
         "workloads, services, policies, certificates (no keys), pods",
         move |_| shown.dump(),
     );
-    listen("admin", page, dump, drain);
-    listen("readiness", bind(config.readiness)?, readiness::routes(ready.clone()), drain);
-    listen("metrics", bind(config.metrics)?, metrics::routes(Arc::clone(&logs.metrics)), drain);
+    listen("admin", page, dump, &control.drain);
+    listen("readiness", bind(config.readiness)?, readiness::routes(control.readiness.clone()), &control.drain);
+    listen("metrics", bind(config.metrics)?, metrics::routes(Arc::clone(&logs.metrics)), &control.drain);
     Ok(())
 }
 

@@ -32,7 +32,7 @@ pub enum AdminError {
 ///
 /// # Errors
 /// If the address is no loopback address, or cannot be had.
-pub async fn bind(address: SocketAddr) -> Result<TcpListener, AdminError> {
+pub fn bind(address: SocketAddr) -> Result<TcpListener, AdminError> {
     if !address.ip().to_canonical().is_loopback() {
         return Err(AdminError::NotLoopback(address));
     }

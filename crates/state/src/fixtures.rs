@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use ambit_model::{
     Action, AppProtocol, Authorization, HealthPolicy, Identity, LoadBalancingMode, OriginalDst, PolicyKey, PortMapping,

@@ -151,7 +151,11 @@ impl<'a> Scenes<'a> {
     fn failure(&self, from: &Pod, host: &str) -> Result<String> {
         match self.stage.fetch(from, host) {
             Ok(page) => bail!("{} was served: {page}", from.name()),
-            Err(error) => Ok(error.to_string().lines().last().unwrap_or_default().to_owned()),
+            Err(error) => {
+                let text = error.to_string();
+                let said = text.rsplit_once("curl: ").context(text.clone())?.1;
+                Ok(format!("curl: {said}"))
+            }
         }
     }
 }

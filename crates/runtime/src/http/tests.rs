@@ -120,11 +120,14 @@ async fn admin_shows_sets_and_stops() {
 #[tokio::test]
 async fn admin_listens_on_loopback_only() {
     for address in ["0.0.0.0:0", "[::]:0", "10.0.0.1:15000", "[::ffff:10.0.0.1]:0"] {
-        let refused = admin::bind(address.parse().unwrap()).await.unwrap_err();
+        let refused = admin::bind(address.parse().unwrap()).unwrap_err();
         assert!(matches!(refused, AdminError::NotLoopback(_)), "{address}: {refused}");
     }
-    let listener = admin::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
-    assert!(matches!(admin::bind(listener.local_addr().unwrap()).await, Err(AdminError::Bind { .. })));
+    // A predecessor shares its port; a stranger does not.
+    let predecessor = admin::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    admin::bind(predecessor.local_addr().unwrap()).unwrap();
+    let stranger = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    assert!(matches!(admin::bind(stranger.local_addr().unwrap()), Err(AdminError::Bind { .. })));
 }
 
 #[tokio::test]
