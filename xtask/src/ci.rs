@@ -8,7 +8,7 @@ use anyhow::Result;
 use crate::{
     build_ebpf,
     command::{self, cargo},
-    deny, test, tidy, workspace,
+    deny, docs, test, tidy, workspace,
 };
 use test::{Outcome, Tally};
 
@@ -32,6 +32,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
                 cargo().args(["doc", "--workspace", "--no-deps", "--locked"]).env("RUSTDOCFLAGS", "-Dwarnings"),
             )
         }),
+        step("docs", || docs::run(&docs::Args { check: true })),
     ];
     if deny::available() {
         outcomes.push(step("deny", || deny::run(&deny::Args::default())));

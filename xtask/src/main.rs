@@ -9,6 +9,7 @@ mod ci;
 mod command;
 mod demo;
 mod deny;
+mod docs;
 mod packages;
 mod test;
 mod tidy;
@@ -37,6 +38,8 @@ enum Task {
     Demo(demo::Demo),
     /// Check licences, advisories and banned crates with cargo-deny.
     Deny(deny::Args),
+    /// Write the pages that are generated from the code.
+    Docs(docs::Args),
     /// Run test suites; all of them unless parts are named.
     Test(test::Args),
     /// Check the rules that neither the compiler nor clippy knows.
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Task::Ci(args) => ci::run(&args),
         Task::Demo(args) => demo::run(&args),
         Task::Deny(args) => deny::run(&args),
+        Task::Docs(args) => docs::run(&args),
         Task::Test(args) => test::run(&args),
         Task::Tidy => tidy::run(),
     };

@@ -295,7 +295,8 @@ pub(crate) fn markdown() -> String {
     );
     for argument in Args::command().get_arguments().filter(|argument| !argument.is_hide_set()) {
         let Some(long) = argument.get_long().filter(|long| !matches!(*long, "help" | "version")) else { continue };
-        let value = argument.get_value_names().map_or(String::new(), |names| format!(" {}", names.join(" ")));
+        let names = argument.get_value_names().filter(|_| argument.get_action().takes_values());
+        let value = names.map_or(String::new(), |names| format!(" {}", names.join(" ")));
         let environment = argument.get_env().map_or(String::new(), |name| format!("`{}`", name.to_string_lossy()));
         let default: Vec<_> = argument.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
         let default =

@@ -46,10 +46,10 @@ const fn measure(name: &'static str, unit: &'static str, target: Option<Target>)
     Measure { name, unit, target }
 }
 
-pub(super) static THROUGHPUT_1: Measure = measure("throughput_1", "Gbit/s", Some(PartOfTwoHop(0.85)));
-pub(super) static THROUGHPUT_4: Measure = measure("throughput_4", "Gbit/s", Some(PartOfTwoHop(0.85)));
-pub(super) static THROUGHPUT_16: Measure = measure("throughput_16", "Gbit/s", Some(PartOfTwoHop(0.85)));
-pub(super) static KEEPALIVE_1_P50: Measure = measure("keepalive_1_p50", "us", Some(MultipleOfTwoHop(1.15)));
+pub(super) static THROUGHPUT_1: Measure = measure("throughput_1", "Gbit/s", Some(PartOfTwoHop(0.60)));
+pub(super) static THROUGHPUT_4: Measure = measure("throughput_4", "Gbit/s", Some(PartOfTwoHop(0.62)));
+pub(super) static THROUGHPUT_16: Measure = measure("throughput_16", "Gbit/s", None);
+pub(super) static KEEPALIVE_1_P50: Measure = measure("keepalive_1_p50", "us", Some(MultipleOfTwoHop(1.22)));
 pub(super) static KEEPALIVE_1_P99: Measure = measure("keepalive_1_p99", "us", None);
 pub(super) static KEEPALIVE_1_RPS: Measure = measure("keepalive_1_rps", "1/s", None);
 pub(super) static KEEPALIVE_64_P50: Measure = measure("keepalive_64_p50", "us", None);
@@ -59,19 +59,19 @@ pub(super) static NEW_CONNECTIONS: Measure = measure("new_connections", "1/s", S
 /// User and system time of both proxies, for one stream.
 pub(super) static CPU_PER_GB: Measure = measure("cpu_per_gb", "s", None);
 /// All memory is resident memory of the larger of both proxies.
-pub(super) static MEMORY_IDLE: Measure = measure("memory_idle", "MiB", Some(Bound(20.0)));
+pub(super) static MEMORY_IDLE: Measure = measure("memory_idle", "MiB", None);
 pub(super) static MEMORY_1000_CONNECTIONS: Measure = measure("memory_1000_connections", "MiB", None);
 /// The peak during `keepalive_64`.
-pub(super) static MEMORY_KEEPALIVE_64: Measure = measure("memory_keepalive_64", "MiB", None);
+pub(super) static MEMORY_KEEPALIVE_64: Measure = measure("memory_keepalive_64", "MiB", Some(Bound(20.0)));
 pub(super) static MEMORY_10K_WORKLOADS: Measure = measure("memory_10k_workloads", "MiB", None);
-pub(super) static MEMORY_100K_WORKLOADS: Measure = measure("memory_100k_workloads", "MiB", None);
+pub(super) static MEMORY_100K_WORKLOADS: Measure = measure("memory_100k_workloads", "MiB", Some(Bound(100.0)));
 /// From the start of an agent to its readiness.
 pub(super) static READY_10K_WORKLOADS: Measure = measure("ready_10k_workloads", "s", None);
 pub(super) static READY_100K_WORKLOADS: Measure = measure("ready_100k_workloads", "s", None);
 /// From before the write of a policy file to the end of an open connection it denies.
-pub(super) static ENFORCEMENT_OPEN: Measure = measure("enforcement_open", "ms", Some(Bound(100.0)));
+pub(super) static ENFORCEMENT_OPEN: Measure = measure("enforcement_open", "ms", None);
 /// From before the write of a policy file to the first refusal of a new connection.
-pub(super) static ENFORCEMENT_NEW: Measure = measure("enforcement_new", "ms", Some(Bound(100.0)));
+pub(super) static ENFORCEMENT_NEW: Measure = measure("enforcement_new", "ms", None);
 
 /// All measures, in the report's order.
 pub(super) static ALL: [&Measure; 20] = [
