@@ -119,6 +119,7 @@ fn measure_all(proxy: &Path, with_mesh: bool, extent: Extent, samples: &mut Samp
         eprintln!("round {} of {}", round + 1, extent.rounds);
         put_loads(&stage, round, extent, samples)?;
     }
+    memory::after_loads(&stage, samples)?;
     if with_mesh {
         enforcement::measure(&stage, extent.rounds, samples)?;
         memory::workloads(&mut stage, extent, samples)?;

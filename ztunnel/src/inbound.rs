@@ -30,6 +30,7 @@ use tokio_rustls::server::TlsStream;
 
 use crate::carry::carry;
 use crate::destination;
+use crate::gauges::Counted;
 use crate::judged::Subject;
 use crate::listener::Accepted;
 use crate::pod::SharedPod;
@@ -69,6 +70,7 @@ async fn tunnel(worker: &Rc<Worker>, accepted: Accepted) -> Result<(), CloseReas
     let stream = handshake(worker, &accepted.pod, accepted.stream.take()).await?;
     let identity =
         VerifiedPeer::of(stream.get_ref().1).map_err(|error| CloseReason::Tls { detail: error.to_string() })?;
+    let _counted = Counted::new(&worker.metrics.tunnels_open);
     let tunnel = Rc::new(Tunnel { pod: accepted.pod, peer: accepted.peer, local, identity });
     let settings = Settings::server();
     let ended = ambit_hbone::serve(stream, &settings, accepted.stop, |request| {
@@ -93,7 +95,7 @@ async fn handshake(worker: &Worker, pod: &SharedPod, stream: TcpStream) -> Resul
 
 /// Serves one connection of a tunnel.
 async fn connection(worker: Rc<Worker>, tunnel: Rc<Tunnel>, request: IncomingConnect) {
-    let _open = worker.drain.hold();
+    let _open = (worker.drain.hold(), Counted::new(&worker.metrics.streams_open));
     let mut record = worker.recorder.open(Direction::Inbound, tunnel.peer);
     let result = relay(&worker, &tunnel, request, &mut record).await;
     record.close(result.as_ref().copied());

@@ -7,6 +7,7 @@ mod config;
 mod destination;
 mod enrolment;
 mod folder;
+mod gauges;
 mod identities;
 mod inbound;
 mod judged;

@@ -22,9 +22,9 @@ use tokio::task::LocalSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::judged::OpenConnections;
-use crate::listener;
 use crate::pod::{Listeners, SharedPod};
 use crate::tunnel::Tunnels;
+use crate::{gauges, listener};
 
 /// How long a tunnel without connections is kept, as the field's node proxies keep it.
 const TUNNEL_IDLE: Duration = Duration::from_secs(300);
@@ -137,6 +137,7 @@ async fn run(parts: WorkerParts, originals: OriginalDestinations, mut commands: 
         max_connections_per_pod: parts.max_connections_per_pod,
     });
     tokio::task::spawn_local(judge_again_on_change(Rc::clone(&worker), published));
+    tokio::task::spawn_local(gauges::show_pool(Rc::clone(&worker)));
     let mut pods: HashMap<u64, CancellationToken> = HashMap::new();
     // Ends when enrolment lets go of it, after the drain: until then connections end here, or are cut.
     while let Some(command) = commands.recv().await {

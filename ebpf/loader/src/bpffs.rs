@@ -29,11 +29,10 @@ pub enum MountError {
     },
 }
 
-/// Makes `directory` on a bpf file system, mounting one on its parent if there is none yet.
-pub(crate) fn prepare(directory: &Path) -> Result<(), MountError> {
-    let parent = directory.parent().unwrap_or(directory);
-    if !is_bpffs(parent) && !is_bpffs(directory) {
-        mount_once(parent)?;
+/// Makes `directory` on a bpf file system, mounting one on `root`, which it is below, if there is none.
+pub(crate) fn prepare(root: &Path, directory: &Path) -> Result<(), MountError> {
+    if !is_bpffs(root) {
+        mount_once(root)?;
     }
     fs::create_dir_all(directory).map_err(|source| MountError::Directory { path: directory.into(), source })
 }

@@ -107,7 +107,7 @@ impl Node {
     /// pods it enrolled stay captured throughout.
     pub fn load(options: &NodeOptions) -> Result<Self, LoadError> {
         let pins = options.pins.join(format!("v{LAYOUT_VERSION}"));
-        bpffs::prepare(&pins)?;
+        bpffs::prepare(options.pins.parent().unwrap_or(&options.pins), &pins)?;
         let ebpf = EbpfLoader::new()
             .default_map_pin_directory(&pins)
             .load(OBJECT)

@@ -27,6 +27,9 @@ pub fn uninstall(pins: &Path) -> Result<(), UninstallError> {
     }
     for version in fs::read_dir(pins).map_err(failed(pins))? {
         let version = version.map_err(failed(pins))?.path();
+        if !version.is_dir() {
+            continue; // the kernel's own, at the root of its file system
+        }
         let mut entries: Vec<PathBuf> = fs::read_dir(&version)
             .map_err(failed(&version))?
             .filter_map(|entry| entry.ok().map(|entry| entry.path()))

@@ -34,7 +34,6 @@ pub(super) struct Requests {
     rate: &'static Measure,
     p50: Option<&'static Measure>,
     p99: Option<&'static Measure>,
-    peak_memory: Option<&'static Measure>,
 }
 
 /// All loads, in the order of a round.
@@ -48,7 +47,6 @@ pub(super) static ALL: [Load; 6] = [
         rate: &measure::KEEPALIVE_1_RPS,
         p50: Some(&measure::KEEPALIVE_1_P50),
         p99: Some(&measure::KEEPALIVE_1_P99),
-        peak_memory: None,
     }),
     Load::Requests(Requests {
         connections: 64,
@@ -56,7 +54,6 @@ pub(super) static ALL: [Load; 6] = [
         rate: &measure::KEEPALIVE_64_RPS,
         p50: Some(&measure::KEEPALIVE_64_P50),
         p99: Some(&measure::KEEPALIVE_64_P99),
-        peak_memory: Some(&measure::MEMORY_KEEPALIVE_64),
     }),
     Load::Requests(Requests {
         connections: 16,
@@ -64,7 +61,6 @@ pub(super) static ALL: [Load; 6] = [
         rate: &measure::NEW_CONNECTIONS,
         p50: None,
         p99: None,
-        peak_memory: None,
     }),
 ];
 
@@ -90,9 +86,6 @@ impl Load {
 impl Requests {
     fn put(&self, contender: &Contender, extent: Extent, samples: &mut Samples) -> Result<()> {
         let kind = contender.kind;
-        if self.peak_memory.is_some() {
-            contender.proxies.iter().try_for_each(|pid| footprint::reset_peak(*pid))?;
-        }
         let seconds = (extent.seconds - 1).max(1);
         let generator = wrk::Wrk { connections: self.connections, keep_alive: self.keep_alive, seconds };
         let result = generator.run(&contender.client.netns(), contender.at(HTTP))?;
@@ -101,11 +94,16 @@ impl Requests {
             measure.into_iter().for_each(|measure| samples.add(measure, kind, value));
         }
         samples.add_failures(kind, result.failures);
-        if let Some(measure) = self.peak_memory {
-            samples.add_largest(measure, contender, footprint::peak)?;
-        }
         Ok(())
     }
+}
+
+/// The most memory that fresh proxies need for requests on 64 connections.
+pub(super) fn peak_memory(contender: &Contender, extent: Extent, samples: &mut Samples) -> Result<()> {
+    contender.proxies.iter().try_for_each(|pid| footprint::reset_peak(*pid))?;
+    let generator = wrk::Wrk { connections: 64, keep_alive: true, seconds: extent.seconds };
+    generator.run(&contender.client.netns(), contender.at(HTTP))?;
+    samples.add_largest(&measure::MEMORY_KEEPALIVE_64, contender, footprint::peak)
 }
 
 /// CPU time of all of a contender's proxies so far.

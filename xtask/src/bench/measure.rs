@@ -61,8 +61,10 @@ pub(super) static CPU_PER_GB: Measure = measure("cpu_per_gb", "s", None);
 /// All memory is resident memory of the larger of both proxies.
 pub(super) static MEMORY_IDLE: Measure = measure("memory_idle", "MiB", None);
 pub(super) static MEMORY_1000_CONNECTIONS: Measure = measure("memory_1000_connections", "MiB", None);
-/// The peak during `keepalive_64`.
+/// The peak of fresh proxies under the load of `keepalive_64`.
 pub(super) static MEMORY_KEEPALIVE_64: Measure = measure("memory_keepalive_64", "MiB", Some(Bound(20.0)));
+/// What is kept after all loads.
+pub(super) static MEMORY_AFTER_LOADS: Measure = measure("memory_after_loads", "MiB", None);
 pub(super) static MEMORY_10K_WORKLOADS: Measure = measure("memory_10k_workloads", "MiB", None);
 pub(super) static MEMORY_100K_WORKLOADS: Measure = measure("memory_100k_workloads", "MiB", Some(Bound(100.0)));
 /// From the start of an agent to its readiness.
@@ -74,7 +76,7 @@ pub(super) static ENFORCEMENT_OPEN: Measure = measure("enforcement_open", "ms", 
 pub(super) static ENFORCEMENT_NEW: Measure = measure("enforcement_new", "ms", None);
 
 /// All measures, in the report's order.
-pub(super) static ALL: [&Measure; 20] = [
+pub(super) static ALL: [&Measure; 21] = [
     &THROUGHPUT_1,
     &THROUGHPUT_4,
     &THROUGHPUT_16,
@@ -89,6 +91,7 @@ pub(super) static ALL: [&Measure; 20] = [
     &MEMORY_IDLE,
     &MEMORY_1000_CONNECTIONS,
     &MEMORY_KEEPALIVE_64,
+    &MEMORY_AFTER_LOADS,
     &MEMORY_10K_WORKLOADS,
     &MEMORY_100K_WORKLOADS,
     &READY_10K_WORKLOADS,

@@ -10,7 +10,7 @@ use super::held::HeldConnections;
 use super::measure::{self, Measure};
 use super::samples::Samples;
 use super::stage::{Kind, Stage};
-use super::{Extent, footprint};
+use super::{Extent, footprint, load};
 
 /// How long an agent may take to be ready with the largest state.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -18,11 +18,14 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// As a tool that exports a cluster would split them: some 400 KiB a file.
 const PODS_PER_FILE: u32 = 1000;
 
-/// Memory of the fresh proxies, and what a thousand idle connections add to it.
+/// Memory of the fresh proxies, under requests, and what a thousand idle connections add to it.
 pub(super) fn connections(stage: &Stage, extent: Extent, samples: &mut Samples) -> Result<()> {
     let with_proxies = || stage.contenders_from(0).filter(|contender| !contender.proxies.is_empty());
     for contender in with_proxies() {
         samples.add_largest(&measure::MEMORY_IDLE, contender, footprint::resident)?;
+    }
+    for contender in with_proxies() {
+        load::peak_memory(contender, extent, samples)?;
     }
     for contender in with_proxies() {
         let before = contender.largest(footprint::resident)?;
@@ -31,6 +34,14 @@ pub(super) fn connections(stage: &Stage, extent: Extent, samples: &mut Samples) 
         let added = (contender.largest(footprint::resident)? - before) * 1000.0 / f64::from(count);
         drop(held);
         samples.add(&measure::MEMORY_1000_CONNECTIONS, contender.kind, added);
+    }
+    Ok(())
+}
+
+/// Memory that the proxies keep after all loads.
+pub(super) fn after_loads(stage: &Stage, samples: &mut Samples) -> Result<()> {
+    for contender in stage.contenders_from(0).filter(|contender| !contender.proxies.is_empty()) {
+        samples.add_largest(&measure::MEMORY_AFTER_LOADS, contender, footprint::resident)?;
     }
     Ok(())
 }
