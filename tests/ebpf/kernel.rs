@@ -46,7 +46,12 @@ impl Kernel {
         let options = NodeOptions {
             cgroup: default_cgroup().context("no cgroup v2 hierarchy is mounted")?,
             pins: world.bpffs().join("node-1"),
-            config: NodeConfig { host_netns, agent_mark: AGENT_MARK, agent_mark_mask: AGENT_MARK_MASK },
+            config: NodeConfig {
+                host_netns,
+                agent_mark: AGENT_MARK,
+                agent_mark_mask: AGENT_MARK_MASK,
+                ..NodeConfig::default()
+            },
         };
         let mut node = Node::load(&options)?;
         node.set_destinations([IpAddr::from(web.ip4()), web.ip6().into()].into_iter())?;

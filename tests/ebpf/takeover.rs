@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use ambit_ebpf_loader::{Node, uninstall};
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use ambit_tests::{Behaviour, Netns, Outcome, Server, ask, until};
 
@@ -40,7 +40,8 @@ fn a_released_pod_is_as_before() -> Result<()> {
     let _web = Server::start(&kernel.web.netns(), 8080, Behaviour::Echo)?;
     let _own = Server::start(&kernel.pod.netns(), 8080, Behaviour::Echo)?;
     kernel.captured(kernel.web.at(8080))?;
-    kernel.node.release(kernel.cookie)?;
+    let pod = kernel.node.enrolled()?.remove(&kernel.cookie).context("it is enrolled")?;
+    kernel.node.release(kernel.cookie, pod)?;
     assert!(kernel.node.enrolled()?.is_empty());
     kernel.agent = None;
     assert_eq!(ask(&kernel.pod.netns(), kernel.web.at(8080), "out")?.answer()?, "out");

@@ -74,7 +74,12 @@ pub(crate) async fn run(config: Config, logs: Logs) -> anyhow::Result<ExitCode> 
     let node = Node::load(&NodeOptions {
         cgroup: config.capture.cgroup.clone(),
         pins: config.capture.pins.clone(),
-        config: NodeConfig { host_netns: host.cookie(), agent_mark: AGENT_MARK, agent_mark_mask: AGENT_MARK_MASK },
+        config: NodeConfig {
+            host_netns: host.cookie(),
+            agent_mark: AGENT_MARK,
+            agent_mark_mask: AGENT_MARK_MASK,
+            ..NodeConfig::default()
+        },
     })?;
     let state = Arc::<ambit_state::Shared>::default();
     let (version, versions) = watch::channel(0);
@@ -169,20 +174,13 @@ impl Keeper {
             self.loaded.failed("a policy is not in force: it was never valid (the log says which, and why)");
         }
         self.enrolment.reconcile(&self.state.load(), &pods).await;
-        let status = self.enrolment.status();
-        let failed: Vec<String> = status
-            .iter()
-            .filter_map(|(uid, status)| match status {
-                Status::Failed(reason) => Some(format!("{uid} is not enrolled: {reason}")),
-                Status::Enrolled => None,
-            })
-            .collect();
-        if failed.is_empty() {
+        let problems = self.enrolment.problems();
+        if problems.is_empty() {
             self.condition.ok()
         } else {
-            self.condition.failed(failed.join("; "))
+            self.condition.failed(problems.join("; "))
         }
-        let overview = Overview { pods: status, faults: self.enrolment.faults() };
+        let overview = Overview { pods: self.enrolment.status(), faults: self.enrolment.faults() };
         *self.overview.lock().unwrap_or_else(PoisonError::into_inner) = overview;
     }
 }

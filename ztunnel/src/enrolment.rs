@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ambit_ebpf_loader::{Enrolment as KernelEnrolment, LoadError, MapFault, Node};
+use ambit_ebpf_types::Pod as KernelPod;
 use ambit_identity::{CertificateStore, CertificateUnavailable, TlsConfigs};
 use ambit_model::{Identity, LocalPod, WorkloadUid};
 use ambit_state::Snapshot;
@@ -21,6 +22,7 @@ use ambit_telemetry::AgentMetrics;
 use crate::identities::Identities;
 use crate::pod::{Pod, PodError, SharedPod};
 use crate::routing::{self, Families};
+use crate::tunnel::error_chain;
 use crate::worker::{Command, WorkerHandle};
 
 /// A pod that should be captured.
@@ -68,7 +70,11 @@ pub(crate) struct Enrolment {
     enrolled: BTreeMap<WorkloadUid, Enrolled>,
     failed: BTreeMap<WorkloadUid, String>,
     /// Pods an earlier agent of this node left captured, until it is known whose they are.
-    inherited: Vec<u64>,
+    inherited: BTreeMap<u64, KernelPod>,
+    /// The snapshot whose destinations the kernel knows.
+    destinations_of: Option<Arc<Snapshot>>,
+    /// Why it does not take newer ones.
+    refused: Option<String>,
 }
 
 struct Enrolled {
@@ -86,7 +92,9 @@ impl Enrolment {
         metrics: AgentMetrics,
     ) -> Result<Self, MapFault> {
         Ok(Self {
-            inherited: node.enrolled()?.into_keys().collect(),
+            inherited: node.enrolled()?,
+            destinations_of: None,
+            refused: None,
             node,
             host_netns,
             workers,
@@ -100,10 +108,8 @@ impl Enrolment {
 
     /// One pass: releases what should not be captured, captures what should be. The kernel's view of
     /// mesh destinations is brought up to date first.
-    pub(crate) async fn reconcile(&mut self, snapshot: &Snapshot, pods: &[LocalPod]) {
-        if let Err(error) = self.node.set_destinations(snapshot.mesh_destinations()) {
-            tracing::error!(error = &error as &dyn std::error::Error, "cannot tell the kernel the mesh's destinations");
-        }
+    pub(crate) async fn reconcile(&mut self, snapshot: &Arc<Snapshot>, pods: &[LocalPod]) {
+        self.tell_destinations(snapshot);
         let wanted = wanted(snapshot, pods);
         self.release_unwanted(&wanted);
         for (uid, pod) in &wanted {
@@ -116,6 +122,26 @@ impl Enrolment {
         let identities: Vec<&Identity> = wanted.values().map(|pod| &pod.identity).collect();
         self.tls.retain(|identity| identities.contains(&identity));
         self.metrics.enrolled_pods.set(i64::try_from(self.enrolled.len()).unwrap_or(i64::MAX));
+    }
+
+    /// Once for each snapshot; again and again while the kernel refuses.
+    fn tell_destinations(&mut self, snapshot: &Arc<Snapshot>) {
+        if self.destinations_of.as_ref().is_some_and(|told| Arc::ptr_eq(told, snapshot)) {
+            return;
+        }
+        match self.node.set_destinations(snapshot.mesh_destinations()) {
+            Ok(()) => {
+                self.destinations_of = Some(Arc::clone(snapshot));
+                self.refused = None;
+            }
+            Err(error) => {
+                let reason = error_chain(&error);
+                if self.refused.as_ref() != Some(&reason) {
+                    tracing::error!(reason, "every connection of enrolled pods is captured, the mesh's or not");
+                }
+                self.refused = Some(reason);
+            }
+        }
     }
 
     fn release_unwanted(&mut self, wanted: &BTreeMap<WorkloadUid, Wanted>) {
@@ -142,7 +168,7 @@ impl Enrolment {
 
     fn release(&mut self, pod: &SharedPod) {
         let cookie = pod.netns.cookie();
-        if let Err(error) = self.node.release(cookie) {
+        if let Err(error) = self.node.release(cookie, pod.for_kernel()) {
             tracing::error!(pod = %pod.uid, error = &error as &dyn std::error::Error, "cannot release the pod");
         }
         for worker in &self.workers {
@@ -160,11 +186,11 @@ impl Enrolment {
             Ok(pod) => {
                 tracing::info!(pod = %uid, identity = %wanted.identity, "enrolled");
                 self.failed.remove(uid);
-                self.inherited.retain(|cookie| *cookie != pod.netns.cookie());
+                self.inherited.remove(&pod.netns.cookie());
                 self.enrolled.insert(uid.clone(), Enrolled { pod, wanted: wanted.clone() });
             }
             Err(error) => {
-                let reason = crate::tunnel::error_chain(&error);
+                let reason = error_chain(&error);
                 if self.failed.get(uid) != Some(&reason) {
                     tracing::error!(pod = %uid, %reason, "not enrolled");
                     self.metrics.enrolment_failures.inc();
@@ -201,8 +227,8 @@ impl Enrolment {
         if !self.failed.is_empty() {
             return;
         }
-        for cookie in std::mem::take(&mut self.inherited) {
-            match self.node.release(cookie) {
+        for (cookie, pod) in std::mem::take(&mut self.inherited) {
+            match self.node.release(cookie, pod) {
                 Ok(()) => tracing::info!(cookie, "released a pod that an earlier agent left enrolled"),
                 Err(error) => tracing::error!(error = &error as &dyn std::error::Error, cookie, "cannot release a pod"),
             }
@@ -214,6 +240,14 @@ impl Enrolment {
         let enrolled = self.enrolled.keys().map(|uid| (uid.clone(), Status::Enrolled));
         let failed = self.failed.iter().map(|(uid, reason)| (uid.clone(), Status::Failed(reason.clone())));
         enrolled.chain(failed).collect()
+    }
+
+    /// Why this node is not ready, though its pods may be enrolled.
+    pub(crate) fn problems(&self) -> Vec<String> {
+        let destinations =
+            self.refused.iter().map(|reason| format!("the kernel lacks the mesh's destinations: {reason}"));
+        let pods = self.failed.iter().map(|(uid, reason)| format!("{uid} is not enrolled: {reason}"));
+        destinations.chain(pods).collect()
     }
 
     /// Counters of the kernel programs' faults.

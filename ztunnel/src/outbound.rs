@@ -88,7 +88,13 @@ async fn open(
             }
         };
         match opened {
-            Ok(upstream) => return Ok(upstream),
+            Ok(upstream) => {
+                // Only now is it proved.
+                if let Via::Tunnel { expected, .. } = &candidate.via {
+                    record.flow.destination.identity = expected.first().cloned();
+                }
+                return Ok(upstream);
+            }
             Err(reason) if may_try_another(&reason) => last = reason,
             Err(reason) => return Err(reason),
         }
@@ -120,9 +126,8 @@ fn may_try_another(reason: &CloseReason) -> bool {
 fn describe(record: &mut ConnectionRecord, candidate: &Candidate) {
     record.flow.destination = Party { workload: candidate.workload.clone(), identity: None };
     match &candidate.via {
-        Via::Tunnel { peer, expected } => {
+        Via::Tunnel { peer, .. } => {
             record.flow.security = SecurityPolicy::MutualTls;
-            record.flow.destination.identity = expected.first().cloned();
             record.addresses.destination = Some(*peer);
             record.addresses.tunnel_target = Some(candidate.target);
         }

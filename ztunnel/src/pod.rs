@@ -7,6 +7,8 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::path::Path;
 use std::sync::Arc;
 
+use ambit_ebpf_loader::ip as mapped;
+use ambit_ebpf_types::NO_IP;
 use ambit_model::{HBONE_PORT, INBOUND_PLAINTEXT_PORT, OUTBOUND_PORT, WorkloadUid};
 use ambit_sys::{NetNs, NetNsError, agent_listener};
 
@@ -106,6 +108,12 @@ impl Pod {
             }
             Ok(listeners)
         })?
+    }
+
+    /// Its addresses as the kernel programs hold them.
+    pub(crate) fn for_kernel(&self) -> ambit_ebpf_types::Pod {
+        let of = |v4| self.addresses.iter().find(|address| address.is_ipv4() == v4).map_or(NO_IP, |ip| mapped(*ip));
+        ambit_ebpf_types::Pod { ip4: of(true), ip6: of(false) }
     }
 
     /// Whether `address` is one of the pod's.

@@ -98,6 +98,7 @@ pub struct Enrolment<'a> {
 pub struct Node {
     ebpf: Ebpf,
     pins: PathBuf,
+    config: NodeConfig,
     /// What `DESTINATIONS` holds.
     destinations: HashSet<Ip>,
 }
@@ -112,8 +113,8 @@ impl Node {
             .default_map_pin_directory(&pins)
             .load(OBJECT)
             .map_err(|error| LoadError::Object(Box::new(error)))?;
-        let mut node = Self { ebpf, pins, destinations: HashSet::new() };
-        node.write_config(options.config)?;
+        let mut node = Self { ebpf, pins, config: options.config, destinations: HashSet::new() };
+        node.write_config()?;
         node.destinations = node.read_destinations()?;
         let cgroup =
             File::open(&options.cgroup).map_err(|source| LoadError::Cgroup { path: options.cgroup.clone(), source })?;
@@ -124,10 +125,11 @@ impl Node {
         Ok(node)
     }
 
-    fn write_config(&mut self, config: NodeConfig) -> Result<(), LoadError> {
-        let map = self.ebpf.map_mut("CONFIG").ok_or(LoadError::Missing("CONFIG"))?;
-        let mut array: Array<_, Wire<NodeConfig>> = Array::try_from(map).map_err(fault("CONFIG", "open"))?;
-        Ok(array.set(0, Wire(config), 0).map_err(fault("CONFIG", "write"))?)
+    fn write_config(&mut self) -> Result<(), MapFault> {
+        let config = self.config;
+        let mut array: Array<_, Wire<NodeConfig>> =
+            Array::try_from(self.map_mut("CONFIG")?).map_err(fault("CONFIG", "open"))?;
+        array.set(0, Wire(config), 0).map_err(fault("CONFIG", "write"))
     }
 
     fn attach_to_cgroup(&mut self, name: &'static str, cgroup: &File) -> Result<(), LoadError> {
@@ -155,17 +157,27 @@ impl Node {
         pods.iter().map(|entry| entry.map(|(cookie, Wire(pod))| (cookie, pod)).map_err(fault("PODS", "read"))).collect()
     }
 
-    /// Captures a pod. The order matters: its inbound side first, its outbound side last, so that
-    /// nothing is redirected to what is not there yet.
+    /// Captures a pod, wholly or not at all.
     pub fn enrol(&mut self, enrolment: &Enrolment<'_>) -> Result<(), LoadError> {
         let mut pod = Pod { ip4: NO_IP, ip6: NO_IP };
+        for (address, _) in enrolment.listeners {
+            match address {
+                IpAddr::V4(_) => pod.ip4 = ip(*address),
+                IpAddr::V6(_) => pod.ip6 = ip(*address),
+            }
+        }
+        self.capture(enrolment, pod).inspect_err(|_| {
+            if let Err(error) = self.release(enrolment.cookie, pod) {
+                tracing::error!(error = &error as &dyn std::error::Error, "cannot undo half a capture");
+            }
+        })
+    }
+
+    /// The order matters: the inbound side first, the outbound side last, so that nothing is redirected
+    /// to what is not there yet.
+    fn capture(&mut self, enrolment: &Enrolment<'_>, pod: Pod) -> Result<(), LoadError> {
         for (address, listener) in enrolment.listeners {
             let key = ip(*address);
-            if address.is_ipv4() {
-                pod.ip4 = key
-            } else {
-                pod.ip6 = key
-            }
             let mut listeners: SockHash<_, Wire<Ip>> =
                 SockHash::try_from(self.map_mut("LISTENERS")?).map_err(fault("LISTENERS", "open"))?;
             listeners.insert(Wire(key), Socket(*listener), 0).map_err(fault("LISTENERS", "insert"))?;
@@ -192,22 +204,17 @@ impl Node {
     }
 
     /// Lets a pod go: outbound first, then inbound. What is already gone is fine.
-    pub fn release(&mut self, cookie: u64) -> Result<(), MapFault> {
-        let Some(pod) = self.enrolled()?.remove(&cookie) else { return self.release_inbound(cookie, &[]) };
+    pub fn release(&mut self, cookie: u64, pod: Pod) -> Result<(), MapFault> {
         let mut pods: BpfHashMap<_, u64, Wire<Pod>> =
             BpfHashMap::try_from(self.map_mut("PODS")?).map_err(fault("PODS", "open"))?;
         absent_is_fine(pods.remove(&cookie)).map_err(fault("PODS", "remove"))?;
-        self.release_inbound(cookie, &[pod.ip4, pod.ip6])
-    }
-
-    fn release_inbound(&mut self, cookie: u64, addresses: &[Ip]) -> Result<(), MapFault> {
         let pin = lookup_pin(&self.pins, cookie);
         if let Err(error) = std::fs::remove_file(&pin)
             && error.kind() != io::ErrorKind::NotFound
         {
             tracing::warn!(path = %pin.display(), %error, "cannot remove a pin");
         }
-        for address in addresses.iter().filter(|address| **address != NO_IP) {
+        for address in [pod.ip4, pod.ip6].iter().filter(|address| **address != NO_IP) {
             let mut owners: BpfHashMap<_, Wire<Ip>, u64> =
                 BpfHashMap::try_from(self.map_mut("POD_ADDRESSES")?).map_err(fault("POD_ADDRESSES", "open"))?;
             // The address may already belong to the pod's successor.
@@ -218,10 +225,20 @@ impl Node {
         Ok(())
     }
 
-    /// Makes `DESTINATIONS` hold exactly `wanted`: additions first, so that no connection to a mesh
-    /// destination goes by uncaptured in between.
+    /// Makes `DESTINATIONS` hold exactly `wanted`. If that cannot be done every destination is taken for
+    /// the mesh's: the agent knows better, and nothing goes out uncaptured by accident.
     pub fn set_destinations(&mut self, wanted: impl Iterator<Item = IpAddr>) -> Result<(), MapFault> {
-        let wanted: HashSet<Ip> = wanted.map(ip).collect();
+        let filled = self.fill_destinations(wanted.map(ip).collect());
+        let capture_all = u32::from(filled.is_err());
+        if self.config.capture_all != capture_all {
+            self.config.capture_all = capture_all;
+            self.write_config()?;
+        }
+        filled
+    }
+
+    /// Additions first, so that no connection to a mesh destination goes by uncaptured in between.
+    fn fill_destinations(&mut self, wanted: HashSet<Ip>) -> Result<(), MapFault> {
         let map = self.ebpf.map_mut("DESTINATIONS").ok_or_else(|| missing("DESTINATIONS"))?;
         let mut map: BpfHashMap<_, Wire<Ip>, u32> = BpfHashMap::try_from(map).map_err(fault("DESTINATIONS", "open"))?;
         for address in wanted.difference(&self.destinations) {

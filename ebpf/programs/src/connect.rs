@@ -9,7 +9,7 @@
 //!          address the application sees stays the pod's.
 //! Kernel:  5.15 (bpf_get_netns_cookie in sock_addr, with v4-mapped addresses in connect6).
 
-use ambit_ebpf_types::{Destination, Fault, Ip, NO_IP, OUTBOUND_PORT, is_v4};
+use ambit_ebpf_types::{Destination, Fault, Ip, NO_IP, OUTBOUND_PORT, is_loopback, is_v4};
 use aya_ebpf::macros::cgroup_sock_addr;
 use aya_ebpf::programs::SockAddrContext;
 
@@ -49,16 +49,17 @@ fn capture(context: &SockAddrContext, family: Family) -> Result<(), Fault> {
     }
     // SAFETY: entries are written by the agent only; BPF_F_NO_PREALLOC frees them after a grace period.
     let Some(pod) = (unsafe { PODS.get(sock_addr::netns(context)) }) else { return Ok(()) };
-    if CONFIG.get(0).is_some_and(|config| config.is_agent(sock_addr::mark(context))) {
+    // Missing only before the agent's first start; nothing is enrolled then.
+    let Some(config) = CONFIG.get(0) else { return Ok(()) };
+    if config.is_agent(sock_addr::mark(context)) {
         return Ok(());
     }
     let ip = sock_addr::ip(context, family);
-    if ip == pod.ip4 || ip == pod.ip6 {
+    if ip == pod.ip4 || ip == pod.ip6 || is_loopback(&ip) {
         return Ok(());
     }
-    // Loopback is never in DESTINATIONS, so it passes here with everything else that is not ours.
     // SAFETY: as above.
-    if unsafe { DESTINATIONS.get(ip) }.is_none() {
+    if config.capture_all == 0 && unsafe { DESTINATIONS.get(ip) }.is_none() {
         return Ok(());
     }
     let own: &Ip = if is_v4(&ip) { &pod.ip4 } else { &pod.ip6 };

@@ -10,7 +10,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Version of the layouts below. Part of the pin path: an agent never touches the maps of another
 /// layout.
-pub const LAYOUT_VERSION: u32 = 1;
+pub const LAYOUT_VERSION: u32 = 2;
 
 /// In every enrolled pod: where its captured outbound connections arrive.
 pub const OUTBOUND_PORT: u16 = 15001;
@@ -37,6 +37,18 @@ pub const fn is_v4(ip: &Ip) -> bool {
     matches!(ip, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, ..])
 }
 
+/// Whether the address is the machine's own by definition: loopback, or unspecified, which connects to
+/// loopback.
+#[must_use]
+pub const fn is_loopback(ip: &Ip) -> bool {
+    matches!(
+        ip,
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, ..]
+            | [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0]
+            | [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 | 1]
+    )
+}
+
 /// An IPv6 address as the kernel's contexts hold it: four words in network byte order.
 #[must_use]
 pub const fn from_words(words: [u32; 4]) -> Ip {
@@ -54,6 +66,10 @@ pub struct NodeConfig {
     pub agent_mark: u32,
     /// The bits of it that count.
     pub agent_mark_mask: u32,
+    /// 1: every destination is the mesh's, because `DESTINATIONS` could not be filled; else 0.
+    pub capture_all: u32,
+    /// Always zero.
+    pub pad: u32,
 }
 
 impl NodeConfig {
@@ -140,7 +156,7 @@ pub const FAULTS: [(Fault, &str); 5] = [
     (Fault::NoListener, "no_listener"),
 ];
 
-const _: () = assert!(size_of::<NodeConfig>() == 16);
+const _: () = assert!(size_of::<NodeConfig>() == 24);
 const _: () = assert!(size_of::<Pod>() == 32);
 const _: () = assert!(size_of::<Destination>() == 20);
 const _: () = assert!(size_of::<FlowKey>() == 16);
