@@ -1,5 +1,6 @@
 //! Agents come and go; what is pinned stays, until it is taken away.
 
+use std::fs;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -74,4 +75,32 @@ fn the_pins_alone_keep_the_capture_and_uninstalling_ends_it() -> Result<()> {
 /// The kernel detaches what nobody holds any more a moment later.
 fn wait_answered(from: &Netns, to: SocketAddr) -> Result<()> {
     until("an answer", PATIENCE, || matches!(ask(from, to, "hello"), Ok(Outcome::Answered(_))).then_some(()))
+}
+
+#[test]
+fn an_agent_of_another_layout_is_retired() -> Result<()> {
+    let mut kernel = Kernel::new()?;
+    let pins = kernel.options.pins.clone();
+    let layouts = || -> Result<Vec<_>> {
+        let mut names: Vec<_> = fs::read_dir(&pins)?.flatten().map(|entry| entry.file_name()).collect();
+        names.sort();
+        Ok(names)
+    };
+    let own = layouts()?;
+    // What this agent pinned now passes for an older one's.
+    let [only] = own.as_slice() else { anyhow::bail!("one layout is pinned: {own:?}") };
+    fs::rename(pins.join(only), pins.join("v0"))?;
+    kernel.node = Node::load(&kernel.options)?;
+    kernel.node.set_destinations([kernel.web.at(8080).ip()].into_iter())?;
+    kernel.originals = kernel.node.original_destinations()?;
+    kernel.enrol()?;
+    assert_eq!(layouts()?.len(), 2);
+    kernel.node.retire_other_layouts()?;
+    assert_eq!(layouts()?, own);
+    let _web = Server::start(&kernel.web.netns(), 8080, Behaviour::Echo)?;
+    let (app, _agent) = kernel.captured(kernel.web.at(8080))?;
+    let source = app.local_addr()?;
+    let original = kernel.originals.take(kernel.cookie, source.ip(), source.port());
+    assert_eq!(original, Some((kernel.web.at(8080).ip(), 8080)), "the new programs tell the new agent");
+    Ok(())
 }

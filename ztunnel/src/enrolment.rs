@@ -73,6 +73,8 @@ pub(crate) struct Enrolment {
     inherited: BTreeMap<u64, KernelPod>,
     /// The snapshot whose destinations the kernel knows.
     destinations_of: Option<Arc<Snapshot>>,
+    /// Whether programs of agents with other map layouts were removed.
+    others_retired: bool,
     /// Why it does not take newer ones.
     refused: Option<String>,
 }
@@ -94,6 +96,7 @@ impl Enrolment {
         Ok(Self {
             inherited: node.enrolled()?,
             destinations_of: None,
+            others_retired: false,
             refused: None,
             node,
             host_netns,
@@ -226,6 +229,11 @@ impl Enrolment {
     fn release_inherited(&mut self) {
         if !self.failed.is_empty() {
             return;
+        }
+        if !std::mem::replace(&mut self.others_retired, true)
+            && let Err(error) = self.node.retire_other_layouts()
+        {
+            tracing::error!(error = &error as &dyn std::error::Error, "an older agent's programs are still attached");
         }
         for (cookie, pod) in std::mem::take(&mut self.inherited) {
             match self.node.release(cookie, pod) {

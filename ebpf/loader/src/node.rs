@@ -15,6 +15,7 @@ use aya::{Ebpf, EbpfLoader};
 
 use crate::bpffs::{self, MountError};
 use crate::maps::{FaultCount, MapFault, OriginalDestinations, Wire, ip};
+use crate::uninstall::{UninstallError, remove_layouts};
 
 /// The kernel programs, embedded by the build script.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ambit-ebpf.o"));
@@ -255,6 +256,13 @@ impl Node {
         let map = self.ebpf.map("DESTINATIONS").ok_or_else(|| missing("DESTINATIONS"))?;
         let map: BpfHashMap<_, Wire<Ip>, u32> = BpfHashMap::try_from(map).map_err(fault("DESTINATIONS", "open"))?;
         map.keys().map(|key| key.map(|Wire(key)| key).map_err(fault("DESTINATIONS", "read"))).collect()
+    }
+
+    /// Removes what agents of another layout left pinned: to be called when all their pods are captured
+    /// anew. Until then their programs still hold those pods, and the agent refuses what they bring.
+    pub fn retire_other_layouts(&self) -> Result<(), UninstallError> {
+        let all = self.pins.parent().unwrap_or(&self.pins);
+        remove_layouts(all, Some(&self.pins))
     }
 
     /// A worker's own handle on the original destinations.

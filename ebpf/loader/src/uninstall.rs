@@ -15,9 +15,17 @@ pub struct UninstallError {
 }
 
 /// Removes all pins of a node, of every layout version: with the last reference the kernel detaches
-/// the programs and frees the maps. Pods are no longer captured after that. `connect` goes first, so
-/// that nothing is rewritten to what is already gone.
+/// the programs and frees the maps. Pods are no longer captured after that.
 pub fn uninstall(pins: &Path) -> Result<(), UninstallError> {
+    remove_layouts(pins, None)?;
+    match fs::remove_dir(pins) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(UninstallError { path: pins.into(), source }),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Removes the pins of every layout version but `keep`.
+pub(crate) fn remove_layouts(pins: &Path, keep: Option<&Path>) -> Result<(), UninstallError> {
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |source| UninstallError { path, source }
@@ -25,20 +33,22 @@ pub fn uninstall(pins: &Path) -> Result<(), UninstallError> {
     if !pins.exists() {
         return Ok(());
     }
-    for version in fs::read_dir(pins).map_err(failed(pins))? {
-        let version = version.map_err(failed(pins))?.path();
-        if !version.is_dir() {
-            continue; // the kernel's own, at the root of its file system
+    for layout in fs::read_dir(pins).map_err(failed(pins))? {
+        let layout = layout.map_err(failed(pins))?.path();
+        // The kernel's own files are at the root of its file system.
+        if !layout.is_dir() || keep == Some(&*layout) {
+            continue;
         }
-        let mut entries: Vec<PathBuf> = fs::read_dir(&version)
-            .map_err(failed(&version))?
+        let mut entries: Vec<PathBuf> = fs::read_dir(&layout)
+            .map_err(failed(&layout))?
             .filter_map(|entry| entry.ok().map(|entry| entry.path()))
             .collect();
+        // `connect` goes first, so that nothing is rewritten to what is already gone.
         entries.sort_by_key(|path| !path.to_string_lossy().contains("link-ambit_connect"));
         for path in entries {
             fs::remove_file(&path).map_err(failed(&path))?;
         }
-        fs::remove_dir(&version).map_err(failed(&version))?;
+        fs::remove_dir(&layout).map_err(failed(&layout))?;
     }
-    fs::remove_dir(pins).map_err(failed(pins))
+    Ok(())
 }
