@@ -4,9 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use anyhow::Result;
 
-use ambit_tests::{Behaviour, Outcome, Server, ask};
+use ambit_tests::{Behaviour, Outcome, Server, ask, until};
 
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, PATIENCE};
 
 #[test]
 fn an_enrolled_pods_connection_arrives_at_the_agent_with_its_original_destination() -> Result<()> {
@@ -33,6 +33,28 @@ fn a_connection_to_the_capture_port_itself_has_no_original_destination() -> Resu
     let (_app, agent) = kernel.captured(kernel.pod.at(15001))?;
     let peer = agent.peer_addr()?;
     assert_eq!(kernel.originals.take(kernel.cookie, peer.ip(), peer.port()), None);
+    Ok(())
+}
+
+#[test]
+fn only_sockets_the_agent_named_leave_an_enrolled_pod_and_a_forged_mark_is_none() -> Result<()> {
+    let kernel = Kernel::new()?;
+    let web = Server::start(&kernel.web.netns(), 8080, Behaviour::Echo)?;
+    let connect = |named: bool| -> Result<()> {
+        let to = kernel.web.at(8080);
+        kernel.pod.netns().run(|| -> Result<()> {
+            let socket = ambit_sys::agent_socket(to.ip())?;
+            socket.set_nonblocking(false)?;
+            if named {
+                kernel.node.agent_sockets()?.allow(socket.cookie()?)?;
+            }
+            Ok(socket.connect(&to.into())?)
+        })?
+    };
+    connect(false)?;
+    assert!(web.peers().is_empty(), "a process in the pod can mark its sockets too");
+    connect(true)?;
+    until("the agent's own socket at the server", PATIENCE, || (web.peers().len() == 1).then_some(()))?;
     Ok(())
 }
 

@@ -20,7 +20,7 @@ use crate::enrolment::{Enrolment, Status};
 use crate::folder::{self, Folder, Outlet, Published};
 use crate::identities::Identities;
 use crate::servers::{self, Shown};
-use crate::worker::{WorkerHandle, WorkerParts};
+use crate::worker::{Kernel, WorkerHandle, WorkerParts};
 
 /// How often failed enrolments are tried again, and pods looked after whose namespace may have gone.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -96,7 +96,7 @@ pub(crate) async fn run(config: Config, logs: Logs) -> anyhow::Result<ExitCode> 
     };
     let mut workers = Vec::new();
     for index in 0..config.workers.count.get() {
-        workers.push(WorkerHandle::spawn(index, parts.clone(), node.original_destinations()?)?);
+        workers.push(WorkerHandle::spawn(index, parts.clone(), Kernel::of(&node)?)?);
     }
     drop(parts);
     let enrolment = Enrolment::new(node, host.cookie(), workers, &identities, agent.clone())?;

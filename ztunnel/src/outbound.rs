@@ -84,7 +84,7 @@ async fn open(
             }
             Via::Plain => {
                 let to = UpstreamAddr::new(candidate.target.socket());
-                upstream::connect(&accepted.pod, to).await.map(Upstream::Plain)
+                upstream::connect(worker, &accepted.pod, to).await.map(Upstream::Plain)
             }
         };
         match opened {

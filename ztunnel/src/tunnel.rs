@@ -103,7 +103,7 @@ async fn dial(worker: &Worker, pod: &SharedPod, key: &TunnelKey) -> Result<TlsSt
     let config = worker.tls.client_config(&key.identity, &key.expected).await.map_err(|error| {
         CloseReason::NoCertificate { identity: key.identity.to_string(), detail: error_chain(&error) }
     })?;
-    let stream = upstream::connect(pod, UpstreamAddr::new(key.peer)).await?;
+    let stream = upstream::connect(worker, pod, UpstreamAddr::new(key.peer)).await?;
     // Never sent (no SNI) and never compared: the verifier looks at the identity.
     let name = ServerName::IpAddress(key.peer.ip().into());
     let handshake = TlsConnector::from(config).connect_with(name, stream, |tls| {

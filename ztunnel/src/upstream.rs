@@ -16,13 +16,20 @@ use tokio::time::timeout;
 
 use crate::pod::Pod;
 use crate::tunnel::error_chain;
+use crate::worker::Worker;
 
 /// Longest wait for a TCP connection, as the field's node proxies wait.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Connects from a pod's own address: a tunnel, or a destination outside of the mesh.
-pub(crate) async fn connect(pod: &Pod, to: UpstreamAddr) -> Result<TcpStream, CloseReason> {
-    establish(pod, to, || agent_socket(to.ip())).await
+/// Connects from a pod's own address: a tunnel, or a destination outside of the mesh. The kernel is told
+/// the socket, or it would be captured like the pod's own.
+pub(crate) async fn connect(worker: &Worker, pod: &Pod, to: UpstreamAddr) -> Result<TcpStream, CloseReason> {
+    establish(pod, to, || {
+        let socket = agent_socket(to.ip())?;
+        worker.agent_sockets.borrow_mut().allow(socket.cookie()?).map_err(io::Error::other)?;
+        Ok(socket)
+    })
+    .await
 }
 
 /// Connects to the application in a pod as its client: the application sees the client's address. Only

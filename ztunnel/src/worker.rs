@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use ambit_ebpf_loader::OriginalDestinations;
+use ambit_ebpf_loader::{AgentSockets, MapFault, Node, OriginalDestinations};
 use ambit_hbone::Settings;
 use ambit_identity::TlsConfigs;
 use ambit_runtime::Drain;
@@ -48,6 +48,19 @@ pub(crate) struct WorkerParts {
     pub(crate) max_connections_per_pod: usize,
 }
 
+/// A worker's own handles on the kernel's maps.
+pub(crate) struct Kernel {
+    originals: OriginalDestinations,
+    agent_sockets: AgentSockets,
+}
+
+impl Kernel {
+    /// Opens them.
+    pub(crate) fn of(node: &Node) -> Result<Self, MapFault> {
+        Ok(Self { originals: node.original_destinations()?, agent_sockets: node.agent_sockets()? })
+    }
+}
+
 /// What a worker's connections work with: one per worker, on its thread.
 pub(crate) struct Worker {
     /// The mesh.
@@ -62,6 +75,8 @@ pub(crate) struct Worker {
     pub(crate) drain: Drain,
     /// What captured connections were meant for.
     pub(crate) originals: RefCell<OriginalDestinations>,
+    /// Sockets of ours that leave a pod.
+    pub(crate) agent_sockets: RefCell<AgentSockets>,
     /// Open tunnels.
     pub(crate) tunnels: Tunnels,
     /// Open connections.
@@ -96,12 +111,12 @@ pub(crate) struct WorkerHandle {
 
 impl WorkerHandle {
     /// Starts a worker.
-    pub(crate) fn spawn(index: usize, parts: WorkerParts, originals: OriginalDestinations) -> io::Result<Self> {
+    pub(crate) fn spawn(index: usize, parts: WorkerParts, kernel: Kernel) -> io::Result<Self> {
         let (commands, receiver) = mpsc::unbounded_channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
             let local = LocalSet::new();
-            local.block_on(&runtime, run(parts, originals, receiver));
+            local.block_on(&runtime, run(parts, kernel, receiver));
         })?;
         Ok(Self { commands, thread })
     }
@@ -122,7 +137,7 @@ impl WorkerHandle {
     }
 }
 
-async fn run(parts: WorkerParts, originals: OriginalDestinations, mut commands: mpsc::UnboundedReceiver<Command>) {
+async fn run(parts: WorkerParts, kernel: Kernel, mut commands: mpsc::UnboundedReceiver<Command>) {
     let published = parts.published.clone();
     let worker = Rc::new(Worker {
         state: parts.state,
@@ -130,7 +145,8 @@ async fn run(parts: WorkerParts, originals: OriginalDestinations, mut commands: 
         metrics: parts.metrics,
         recorder: parts.recorder,
         drain: parts.drain,
-        originals: RefCell::new(originals),
+        originals: RefCell::new(kernel.originals),
+        agent_sockets: RefCell::new(kernel.agent_sockets),
         tunnels: Tunnels::new(Settings::client(), TUNNEL_IDLE),
         connections: Rc::default(),
         rng: RefCell::new(SmallRng::from_rng(&mut rand::rng())),

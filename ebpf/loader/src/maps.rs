@@ -52,6 +52,20 @@ pub fn mapped_ip(ip: Ip) -> IpAddr {
     IpAddr::V6(Ipv6Addr::from(ip)).to_canonical()
 }
 
+/// The agent's own sockets that leave a pod. Each worker has its own handle.
+#[derive(Debug)]
+pub struct AgentSockets {
+    pub(crate) sockets: BpfHashMap<MapData, u64, u8>,
+}
+
+impl AgentSockets {
+    /// Lets a socket, by its cookie, connect uncaptured.
+    pub fn allow(&mut self, cookie: u64) -> Result<(), MapFault> {
+        let refused = |source| MapFault { map: "AGENT_SOCKETS", action: "insert", source };
+        self.sockets.insert(cookie, 1, 0).map_err(refused)
+    }
+}
+
 /// Original destinations of captured connections. Each worker has its own handle.
 #[derive(Debug)]
 pub struct OriginalDestinations {

@@ -14,7 +14,7 @@ use aya::programs::{CgroupAttachMode, CgroupSockAddr, Program, SkLookup, SockOps
 use aya::{Ebpf, EbpfLoader};
 
 use crate::bpffs::{self, MountError};
-use crate::maps::{FaultCount, MapFault, OriginalDestinations, Wire, ip};
+use crate::maps::{AgentSockets, FaultCount, MapFault, OriginalDestinations, Wire, ip};
 use crate::uninstall::{UninstallError, remove_layouts};
 
 /// The kernel programs, embedded by the build script.
@@ -272,6 +272,14 @@ impl Node {
         let flows: BpfHashMap<_, Wire<FlowKey>, Wire<Destination>> =
             BpfHashMap::try_from(Map::LruHashMap(data)).map_err(fault(name, "open"))?;
         Ok(OriginalDestinations { flows })
+    }
+
+    /// A worker's own handle on the agent's sockets.
+    pub fn agent_sockets(&self) -> Result<AgentSockets, MapFault> {
+        let name = "AGENT_SOCKETS";
+        let data = MapData::from_pin(self.pins.join(name)).map_err(fault(name, "open"))?;
+        let sockets = BpfHashMap::try_from(Map::LruHashMap(data)).map_err(fault(name, "open"))?;
+        Ok(AgentSockets { sockets })
     }
 
     /// How often each fault was met.

@@ -1,7 +1,7 @@
 //! cgroup/connect4 and connect6: bring an enrolled pod's connections to the node agent.
 //!
 //! Attach:  root of the cgroup v2 hierarchy, once a node.   Context: bpf_sock_addr, before routing.
-//! Reads:   CONFIG, PODS (by netns cookie), DESTINATIONS.   Writes: ORIGINAL_BY_SOCKET.
+//! Reads:   CONFIG, PODS (by netns cookie), DESTINATIONS, AGENT_SOCKETS.   Writes: ORIGINAL_BY_SOCKET.
 //! Verdict: unchanged when the pod is not enrolled, the socket is the agent's, the address is the
 //!          pod's own or loopback, or the destination is not the mesh's. Refused (EPERM) when the
 //!          original destination cannot be kept or the pod lacks an address of that family: never
@@ -13,7 +13,7 @@ use ambit_ebpf_types::{Destination, Fault, Ip, NO_IP, OUTBOUND_PORT, is_loopback
 use aya_ebpf::macros::cgroup_sock_addr;
 use aya_ebpf::programs::SockAddrContext;
 
-use crate::maps::{CONFIG, DESTINATIONS, ORIGINAL_BY_SOCKET, PODS, count};
+use crate::maps::{AGENT_SOCKETS, CONFIG, DESTINATIONS, ORIGINAL_BY_SOCKET, PODS, count};
 use crate::sock_addr::{self, Family};
 
 const REFUSE: i32 = 0;
@@ -51,9 +51,6 @@ fn capture(context: &SockAddrContext, family: Family) -> Result<(), Fault> {
     let Some(pod) = (unsafe { PODS.get(sock_addr::netns(context)) }) else { return Ok(()) };
     // Missing only before the agent's first start; nothing is enrolled then.
     let Some(config) = CONFIG.get(0) else { return Ok(()) };
-    if config.is_agent(sock_addr::mark(context)) {
-        return Ok(());
-    }
     let ip = sock_addr::ip(context, family);
     if ip == pod.ip4 || ip == pod.ip6 || is_loopback(&ip) {
         return Ok(());
@@ -62,12 +59,18 @@ fn capture(context: &SockAddrContext, family: Family) -> Result<(), Fault> {
     if config.capture_all == 0 && unsafe { DESTINATIONS.get(ip) }.is_none() {
         return Ok(());
     }
+    let socket = sock_addr::socket(context);
+    // By socket, not by mark: a process in the pod can set any mark (CAP_NET_RAW is enough).
+    // SAFETY: only the presence is asked for.
+    if unsafe { AGENT_SOCKETS.get(socket) }.is_some() {
+        return Ok(());
+    }
     let own: &Ip = if is_v4(&ip) { &pod.ip4 } else { &pod.ip6 };
     if *own == NO_IP {
         return Err(Fault::NoPodAddress);
     }
     let original = Destination { ip, port: sock_addr::port(context), pad: [0; 2] };
-    ORIGINAL_BY_SOCKET.insert(sock_addr::socket(context), original, 0).map_err(|_| Fault::RememberSocket)?;
+    ORIGINAL_BY_SOCKET.insert(socket, original, 0).map_err(|_| Fault::RememberSocket)?;
     sock_addr::set(context, family, own, OUTBOUND_PORT);
     Ok(())
 }

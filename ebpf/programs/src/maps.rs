@@ -33,6 +33,11 @@ pub static ORIGINAL_BY_SOCKET: LruHashMap<u64, Destination> = LruHashMap::pinned
 #[map]
 pub static ORIGINAL_BY_FLOW: LruHashMap<FlowKey, Destination> = LruHashMap::pinned(16_384, 0);
 
+/// Cookies of the agent's own sockets that leave a pod: its tunnels, and what it passes on in plain.
+/// Written by the agent before each connects; a cookie is never used again, so old ones may just fade.
+#[map]
+pub static AGENT_SOCKETS: LruHashMap<u64, u8> = LruHashMap::pinned(16_384, 0);
+
 /// Handshakes that pass a pod's inbound capture: the agent's own last hop, and the node's probes.
 /// An entry lives from connect to established, so that it can never be borrowed by a later
 /// connection of the same tuple.

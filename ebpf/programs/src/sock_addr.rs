@@ -45,13 +45,6 @@ pub fn socket(context: &SockAddrContext) -> u64 {
     unsafe { bpf_get_socket_cookie(context.as_ptr()) }
 }
 
-/// The socket's mark.
-#[inline(always)]
-pub fn mark(context: &SockAddrContext) -> u32 {
-    // SAFETY: `sk` of a sock_addr context is never null (PTR_TO_SOCKET to the verifier).
-    unsafe { (*(*raw(context)).__bindgen_anon_1.sk).mark }
-}
-
 /// The address in the context: what the application asks for, or is about to be told.
 #[inline(always)]
 pub fn ip(context: &SockAddrContext, family: Family) -> Ip {

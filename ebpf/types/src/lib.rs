@@ -10,7 +10,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Version of the layouts below. Part of the pin path: an agent never touches the maps of another
 /// layout.
-pub const LAYOUT_VERSION: u32 = 2;
+pub const LAYOUT_VERSION: u32 = 3;
 
 /// In every enrolled pod: where its captured outbound connections arrive.
 pub const OUTBOUND_PORT: u16 = 15001;
