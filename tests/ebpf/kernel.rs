@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::time::Duration;
 
-use ambit_ebpf_loader::{Enrolment, Node, NodeOptions, OriginalDestinations, default_cgroup};
-use ambit_ebpf_types::NodeConfig;
+use ambit_ebpf_loader::{Enrolment, Node, NodeOptions, OriginalDestinations, default_cgroup, ip as mapped};
+use ambit_ebpf_types::{ListenerKey, NodeConfig};
 use ambit_sys::{AGENT_MARK, AGENT_MARK_MASK, NetNs};
 use anyhow::{Context, Result, ensure};
 
@@ -65,14 +65,19 @@ impl Kernel {
     /// Opens the agent's listeners in the pod, and has it captured.
     pub(crate) fn enrol(&mut self) -> Result<()> {
         let netns = self.pod.netns();
-        let agent = Listeners { outbound: listeners(&netns, 15001)?, inbound: listeners(&netns, 15006)? };
-        let [inbound4, inbound6] = &agent.inbound;
+        let agent = Listeners { outbound: listeners(&netns)?, inbound: listeners(&netns)? };
+        let [ip4, ip6] = [IpAddr::from(self.pod.ip4()), IpAddr::from(self.pod.ip6())].map(mapped);
+        let key = |ip, port| ListenerKey { ip, port, worker: 0 };
+        let [[outbound4, outbound6], [inbound4, inbound6]] = [&agent.outbound, &agent.inbound];
         let listeners = [
-            (IpAddr::from(self.pod.ip4()), inbound4.as_raw_fd()),
-            (IpAddr::from(self.pod.ip6()), inbound6.as_raw_fd()),
+            (key(ip4, 15001), outbound4.as_raw_fd()),
+            (key(ip6, 15001), outbound6.as_raw_fd()),
+            (key(ip4, 15006), inbound4.as_raw_fd()),
+            (key(ip6, 15006), inbound6.as_raw_fd()),
         ];
+        let pod = ambit_ebpf_types::Pod { ip4, ip6 };
         let file = File::open(netns.path())?;
-        self.node.enrol(&Enrolment { netns: file.as_fd(), cookie: self.cookie, listeners: &listeners })?;
+        self.node.enrol(&Enrolment { netns: file.as_fd(), cookie: self.cookie, pod, listeners: &listeners })?;
         self.agent = Some(agent);
         Ok(())
     }
@@ -99,8 +104,8 @@ impl Kernel {
 }
 
 /// One for each family.
-fn listeners(netns: &Netns, port: u16) -> Result<[TcpListener; 2]> {
-    let open = |ip: IpAddr| netns.run(|| ambit_sys::agent_listener(SocketAddr::new(ip, port)));
+fn listeners(netns: &Netns) -> Result<[TcpListener; 2]> {
+    let open = |family: IpAddr| netns.run(|| ambit_sys::agent_listener(family));
     Ok([open(Ipv4Addr::UNSPECIFIED.into())??, open(Ipv6Addr::UNSPECIFIED.into())??])
 }
 

@@ -1,15 +1,29 @@
 //! Nodes and pods as network namespaces, real agents, real eBPF, real TLS. Needs root.
 
+mod admin;
+mod authorization;
+mod certificates;
+mod check_config;
 mod configuration;
 mod enrolment;
+mod floods;
 mod footprint;
+mod handshake;
 mod harness;
 mod hostile;
+mod identity_change;
 mod ipv6;
 mod lifecycle;
+mod named_ports;
+mod occupied_ports;
 mod paths;
+mod peer_authentication;
+mod pod_shutdown;
 mod policy;
 mod services;
 mod shop;
+mod streams;
+mod telemetry;
 mod tls;
+mod together;
 mod tunnel;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use ambit_identity::{CaOptions, EmbeddedCa, LeafTemplate, crypto_provider};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -16,6 +16,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 use tokio::net::TcpStream;
 use tokio::runtime::{self, Runtime};
+use tokio_rustls::client::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use ambit_tests::{Mesh, Netns};
@@ -113,11 +114,41 @@ async fn exchange(stream: TcpStream, config: ClientConfig, request: Request<()>)
     let (response, mut body) = sender.ready().await?.send_request(request, false)?;
     let response = response.await?;
     if response.status() != 200 {
+        // A refusal is its status and not a word more.
+        ensure!(response.headers().is_empty() && response.body().is_end_stream(), "a talkative refusal: {response:?}");
         return Ok(Answer::Status(response.status().as_u16()));
     }
     body.send_data(Bytes::from_static(b"who\n"), false)?;
     let line = response.into_body().data().await.context("no data")??;
     Ok(Answer::Served(String::from_utf8_lossy(&line).trim_end().to_owned()))
+}
+
+/// A connection to a tunnel port that says nothing once TLS is up.
+pub(crate) struct Silence {
+    stream: TlsStream<TcpStream>,
+    runtime: Runtime,
+}
+
+impl Silence {
+    /// Shakes hands, and falls silent.
+    pub(crate) fn after_tls(from: &Netns, to: SocketAddr, credentials: &Credentials) -> Result<Self> {
+        let stream = from.run(|| std::net::TcpStream::connect_timeout(&to, PATIENCE))??;
+        stream.set_nonblocking(true)?;
+        let config = client_config(Some(credentials))?;
+        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        let stream = runtime.block_on(async {
+            TlsConnector::from(Arc::new(config)).connect(to.ip().into(), TcpStream::from_std(stream)?).await
+        })?;
+        Ok(Self { stream, runtime })
+    }
+
+    /// Waits until the server has had enough.
+    pub(crate) fn wait_end(mut self, limit: Duration) -> Result<()> {
+        let end =
+            async { tokio::time::timeout(limit, tokio::io::copy(&mut self.stream, &mut tokio::io::sink())).await };
+        // An error is an end too.
+        self.runtime.block_on(end).map(drop).context("the server keeps a silent client")
+    }
 }
 
 fn client_config(credentials: Option<&Credentials>) -> Result<ClientConfig> {

@@ -78,6 +78,7 @@ pub(crate) async fn run(config: Config, logs: Logs) -> anyhow::Result<ExitCode> 
             host_netns: host.cookie(),
             agent_mark: AGENT_MARK,
             agent_mark_mask: AGENT_MARK_MASK,
+            workers: u32::try_from(config.workers.count.get()).unwrap_or(u32::MAX),
             ..NodeConfig::default()
         },
     })?;

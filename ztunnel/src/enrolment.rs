@@ -5,23 +5,24 @@
 //! there, or let into a half-prepared pod. A pod that cannot be enrolled stays out, and readiness and
 //! log say why; it is tried again.
 
-use std::collections::BTreeMap;
-use std::io;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ambit_ebpf_loader::{Enrolment as KernelEnrolment, LoadError, MapFault, Node};
 use ambit_ebpf_types::Pod as KernelPod;
-use ambit_identity::{CertificateStore, CertificateUnavailable, TlsConfigs};
+use ambit_identity::{CertificateStore, TlsConfigs};
 use ambit_model::{Identity, LocalPod, WorkloadUid};
 use ambit_state::Snapshot;
 use ambit_telemetry::AgentMetrics;
+use tokio::task::JoinSet;
 
 use crate::identities::Identities;
 use crate::pod::{Pod, PodError, SharedPod};
-use crate::routing::{self, Families};
+use crate::routing::{self, Families, RoutingError};
 use crate::tunnel::error_chain;
 use crate::worker::{Command, WorkerHandle};
 
@@ -42,12 +43,15 @@ pub(crate) enum EnrolError {
     /// The kernel's side.
     #[error("the kernel does not capture it")]
     Kernel(#[from] LoadError),
+    /// The way back for replies.
+    #[error(transparent)]
+    Routing(#[from] RoutingError),
     /// Nothing to show to its peers.
-    #[error("there is no certificate for it")]
-    Certificate(#[from] CertificateUnavailable),
-    /// A listener without an address.
-    #[error("a listener has no address")]
-    Listener(#[from] io::Error),
+    #[error("there is no certificate for {identity} yet")]
+    NoCertificateYet {
+        /// Its identity.
+        identity: Identity,
+    },
 }
 
 /// How things stand with one pod, for readiness and the admin page.
@@ -58,6 +62,9 @@ pub(crate) enum Status {
     /// Not captured, and why.
     Failed(String),
 }
+
+/// How long a pass waits for certificates.
+const CERTIFICATE_PATIENCE: Duration = Duration::from_millis(500);
 
 /// The pods of this node.
 pub(crate) struct Enrolment {
@@ -77,11 +84,20 @@ pub(crate) struct Enrolment {
     others_retired: bool,
     /// Why it does not take newer ones.
     refused: Option<String>,
+    /// What an earlier agent left and cannot be removed.
+    problem: Option<String>,
 }
 
 struct Enrolled {
     pod: SharedPod,
     wanted: Wanted,
+}
+
+impl Enrolled {
+    /// Whether the capture is as it should be. Another identity needs no other capture.
+    fn is_as(&self, wanted: &Wanted) -> bool {
+        self.wanted.netns == wanted.netns && self.wanted.addresses == wanted.addresses && !self.pod.netns.is_replaced()
+    }
 }
 
 impl Enrolment {
@@ -98,6 +114,7 @@ impl Enrolment {
             destinations_of: None,
             others_retired: false,
             refused: None,
+            problem: None,
             node,
             host_netns,
             workers,
@@ -114,10 +131,16 @@ impl Enrolment {
     pub(crate) async fn reconcile(&mut self, snapshot: &Arc<Snapshot>, pods: &[LocalPod]) {
         self.tell_destinations(snapshot);
         let wanted = wanted(snapshot, pods);
-        self.release_unwanted(&wanted);
+        let gone: Vec<_> = self.enrolled.keys().filter(|uid| !wanted.contains_key(*uid)).cloned().collect();
+        for uid in gone {
+            if let Some(enrolled) = self.enrolled.remove(&uid) {
+                self.release(&enrolled.pod);
+            }
+        }
+        self.prefetch_certificates(&wanted).await;
         for (uid, pod) in &wanted {
-            if !self.enrolled.contains_key(uid) {
-                self.enrol(uid, pod).await;
+            if !self.enrolled.get(uid).is_some_and(|enrolled| enrolled.is_as(pod)) {
+                self.enrol(uid, pod);
             }
         }
         self.failed.retain(|uid, _| wanted.contains_key(uid));
@@ -125,6 +148,23 @@ impl Enrolment {
         let identities: Vec<&Identity> = wanted.values().map(|pod| &pod.identity).collect();
         self.tls.retain(|identity| identities.contains(&identity));
         self.metrics.enrolled_pods.set(i64::try_from(self.enrolled.len()).unwrap_or(i64::MAX));
+    }
+
+    /// Asks for the certificates that are missing, all at once, and waits a moment. A slow authority holds
+    /// up the pods it is slow for, at most to the next pass, and nobody else.
+    async fn prefetch_certificates(&self, wanted: &BTreeMap<WorkloadUid, Wanted>) {
+        let missing: BTreeSet<_> = wanted.values().map(|pod| &pod.identity).collect();
+        let missing = missing.into_iter().filter(|identity| self.certificates.current(identity).is_none());
+        let mut fetches = JoinSet::new();
+        for identity in missing {
+            let (certificates, identity) = (Arc::clone(&self.certificates), identity.clone());
+            fetches.spawn(async move { certificates.certificate(&identity).await.is_ok() });
+        }
+        // Those not done by then go on by themselves: the store fetches once for all who ask.
+        let all = async { while fetches.join_next().await.is_some() {} };
+        if tokio::time::timeout(CERTIFICATE_PATIENCE, all).await.is_err() {
+            fetches.detach_all();
+        }
     }
 
     /// Once for each snapshot; again and again while the kernel refuses.
@@ -147,32 +187,11 @@ impl Enrolment {
         }
     }
 
-    fn release_unwanted(&mut self, wanted: &BTreeMap<WorkloadUid, Wanted>) {
-        let gone: Vec<WorkloadUid> = self
-            .enrolled
-            .iter()
-            .filter(|(uid, enrolled)| {
-                // A new identity needs no new capture; another namespace or address does.
-                let same = |pod: &Wanted| {
-                    pod.netns == enrolled.wanted.netns
-                        && pod.addresses == enrolled.wanted.addresses
-                        && enrolled.pod.netns.is_current()
-                };
-                !wanted.get(uid).is_some_and(same)
-            })
-            .map(|(uid, _)| uid.clone())
-            .collect();
-        for uid in gone {
-            if let Some(enrolled) = self.enrolled.remove(&uid) {
-                self.release(&enrolled.pod);
-            }
-        }
-    }
-
     fn release(&mut self, pod: &SharedPod) {
         let cookie = pod.netns.cookie();
         if let Err(error) = self.node.release(cookie, pod.for_kernel()) {
-            tracing::error!(pod = %pod.uid, error = &error as &dyn std::error::Error, "cannot release the pod");
+            tracing::error!(pod = %pod.uid, error = &error as &dyn std::error::Error, "cannot release the pod (yet)");
+            self.inherited.insert(cookie, pod.for_kernel());
         }
         for worker in &self.workers {
             worker.tell(Command::Remove(cookie));
@@ -184,13 +203,19 @@ impl Enrolment {
         tracing::info!(pod = %pod.uid, "released");
     }
 
-    async fn enrol(&mut self, uid: &WorkloadUid, wanted: &Wanted) {
-        match self.capture(uid, wanted).await {
+    /// Captures a pod, or captures it anew where its addresses changed: then it stays captured throughout.
+    /// Where its namespace is another one, the old one is let go after the new one is in place.
+    fn enrol(&mut self, uid: &WorkloadUid, wanted: &Wanted) {
+        match self.capture(uid, wanted) {
             Ok(pod) => {
                 tracing::info!(pod = %uid, identity = %wanted.identity, "enrolled");
                 self.failed.remove(uid);
-                self.inherited.remove(&pod.netns.cookie());
-                self.enrolled.insert(uid.clone(), Enrolled { pod, wanted: wanted.clone() });
+                let cookie = pod.netns.cookie();
+                self.inherited.remove(&cookie);
+                let before = self.enrolled.insert(uid.clone(), Enrolled { pod, wanted: wanted.clone() });
+                if let Some(before) = before.filter(|before| before.pod.netns.cookie() != cookie) {
+                    self.release(&before.pod);
+                }
             }
             Err(error) => {
                 let reason = error_chain(&error);
@@ -203,21 +228,31 @@ impl Enrolment {
         }
     }
 
-    async fn capture(&mut self, uid: &WorkloadUid, wanted: &Wanted) -> Result<SharedPod, EnrolError> {
+    fn capture(&mut self, uid: &WorkloadUid, wanted: &Wanted) -> Result<SharedPod, EnrolError> {
         let pod = Arc::new(Pod::open(uid.clone(), wanted.netns.as_deref(), &wanted.addresses, self.host_netns)?);
-        self.certificates.certificate(&wanted.identity).await?;
-        let mut all = Vec::with_capacity(self.workers.len());
-        for _ in &self.workers {
-            all.push(pod.listen()?);
+        let taken = self
+            .enrolled
+            .iter()
+            .find(|(other, enrolled)| *other != uid && enrolled.pod.netns.cookie() == pod.netns.cookie());
+        if let Some((by, _)) = taken {
+            return Err(PodError::NetNsTaken { by: by.clone() }.into());
         }
-        if let Some(listeners) = all.first() {
-            let listeners = listeners.for_kernel()?;
-            self.node.enrol(&KernelEnrolment {
-                netns: pod.netns.as_fd(),
-                cookie: pod.netns.cookie(),
-                listeners: &listeners,
-            })?;
+        if self.certificates.current(&wanted.identity).is_none() {
+            return Err(EnrolError::NoCertificateYet { identity: wanted.identity.clone() });
         }
+        let (mut all, mut keys) = (Vec::new(), Vec::new());
+        for worker in 0..u16::try_from(self.workers.len()).unwrap_or(u16::MAX) {
+            let (listeners, found_by) = pod.listen(worker)?;
+            all.push(listeners);
+            keys.extend(found_by);
+        }
+        routing::install(&pod.netns, Families::of(&pod.addresses))?;
+        self.node.enrol(&KernelEnrolment {
+            netns: pod.netns.as_fd(),
+            cookie: pod.netns.cookie(),
+            pod: pod.for_kernel(),
+            listeners: &keys,
+        })?;
         for (worker, listeners) in self.workers.iter().zip(all) {
             worker.tell(Command::Add(Arc::clone(&pod), listeners));
         }
@@ -230,15 +265,20 @@ impl Enrolment {
         if !self.failed.is_empty() {
             return;
         }
-        if !std::mem::replace(&mut self.others_retired, true)
-            && let Err(error) = self.node.retire_other_layouts()
-        {
-            tracing::error!(error = &error as &dyn std::error::Error, "an older agent's programs are still attached");
+        self.problem = None;
+        if !self.others_retired {
+            match self.node.retire_other_layouts() {
+                Ok(()) => self.others_retired = true,
+                Err(error) => self.problem = Some(error_chain(&error)),
+            }
         }
         for (cookie, pod) in std::mem::take(&mut self.inherited) {
             match self.node.release(cookie, pod) {
                 Ok(()) => tracing::info!(cookie, "released a pod that an earlier agent left enrolled"),
-                Err(error) => tracing::error!(error = &error as &dyn std::error::Error, cookie, "cannot release a pod"),
+                Err(error) => {
+                    self.problem = Some(error_chain(&error));
+                    self.inherited.insert(cookie, pod);
+                }
             }
         }
     }
@@ -255,7 +295,7 @@ impl Enrolment {
         let destinations =
             self.refused.iter().map(|reason| format!("the kernel lacks the mesh's destinations: {reason}"));
         let pods = self.failed.iter().map(|(uid, reason)| format!("{uid} is not enrolled: {reason}"));
-        destinations.chain(pods).collect()
+        destinations.chain(self.problem.clone()).chain(pods).collect()
     }
 
     /// Counters of the kernel programs' faults.

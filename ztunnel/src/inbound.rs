@@ -17,10 +17,12 @@
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use ambit_hbone::{Authority, IncomingConnect, Progress, Settings, splice};
 use ambit_identity::VerifiedPeer;
-use ambit_model::{CloseReason, PeerAddr, TunnelTarget, UpstreamAddr, is_agent_port};
+use ambit_model::{CloseReason, PeerAddr, Service, TunnelTarget, UpstreamAddr, is_agent_port};
+use ambit_state::Snapshot;
 use ambit_telemetry::{ConnectionRecord, Direction, Party, SecurityPolicy};
 use http::StatusCode;
 use tokio::net::TcpStream;
@@ -33,7 +35,7 @@ use crate::destination;
 use crate::gauges::Counted;
 use crate::judged::Subject;
 use crate::listener::Accepted;
-use crate::pod::SharedPod;
+use crate::pod::{Pod, SharedPod};
 use crate::tunnel::{HANDSHAKE_TIMEOUT, TLS_BUFFER, error_chain, tls_failure};
 use crate::upstream::{self, broken};
 use crate::worker::Worker;
@@ -115,6 +117,7 @@ async fn relay(
     };
     destination::describe(record, &snapshot, &tunnel.pod);
     record.addresses.destination = Some(tunnel.local);
+    record.flow.service = service_asked_for(&request, &snapshot, &tunnel.pod);
 
     let target = match target(request.authority(), tunnel) {
         Ok(target) => target,
@@ -124,6 +127,7 @@ async fn relay(
 
     let registered = worker.connections.register(Subject::Inbound {
         pod: tunnel.pod.uid.clone(),
+        netns: tunnel.pod.netns.cookie(),
         source: Some(tunnel.identity.identity().clone()),
         source_ip: tunnel.peer.ip(),
         destination: target.socket(),
@@ -154,6 +158,13 @@ async fn relay(
     let progress = Progress { sent: &bytes.received, received: &bytes.sent };
     let splice = async { splice(application, stream, &progress).await.map_err(|error| broken(&error, "server")) };
     carry(worker, &registered, record, splice).await
+}
+
+/// The service the client says it asked for, for logs and metrics only: if it is one of this pod's.
+fn service_asked_for(request: &IncomingConnect, snapshot: &Snapshot, pod: &Pod) -> Option<Arc<Service>> {
+    let host = request.forwarded()?.host?;
+    let key = snapshot.workload(&pod.uid)?.services.keys().find(|key| *key.hostname == *host)?;
+    snapshot.service(key).cloned()
 }
 
 /// Tells the peer no more than the status.

@@ -22,6 +22,8 @@ pub(crate) enum Subject {
     Inbound {
         /// The pod.
         pod: WorkloadUid,
+        /// The cookie of its network namespace.
+        netns: u64,
         /// Who connects; `None` for plaintext.
         source: Option<Identity>,
         /// From where.
@@ -33,6 +35,8 @@ pub(crate) enum Subject {
     Outbound {
         /// The pod.
         pod: WorkloadUid,
+        /// The cookie of its network namespace.
+        netns: u64,
         /// Who the tunnel says it is.
         identity: Identity,
     },
@@ -41,43 +45,38 @@ pub(crate) enum Subject {
 impl Subject {
     /// What dry-run policies would make of the connection; `None` where there are none.
     pub(crate) fn rehearse(&self, snapshot: &Snapshot) -> Option<Rehearsal> {
-        let Self::Inbound { pod, .. } = self else { return None };
-        rehearse(snapshot.policies_for(snapshot.workload(pod)?), &self.facts()?)
+        let Self::Inbound { pod, source, source_ip, destination, .. } = self else { return None };
+        rehearse(snapshot.policies_for(snapshot.workload(pod)?), &facts(source.as_ref(), *source_ip, *destination))
     }
 
-    fn facts(&self) -> Option<Facts<'_>> {
-        let Self::Inbound { source, source_ip, destination, .. } = self else { return None };
-        Some(Facts {
-            source: source.as_ref(),
-            source_ip: *source_ip,
-            destination_ip: destination.ip(),
-            destination_port: destination.port(),
-        })
+    fn netns(&self) -> u64 {
+        match self {
+            Self::Inbound { netns, .. } | Self::Outbound { netns, .. } => *netns,
+        }
     }
 
     /// Judges the connection. An inbound connection is judged by policy; an outbound one, whose policy
     /// is judged at its destination, must still be of a pod with the identity that its tunnel shows.
     pub(crate) fn judge(&self, snapshot: &Snapshot) -> Result<Option<Permit>, DenyReason> {
         match self {
-            Self::Inbound { pod, source, source_ip, destination } => {
+            Self::Inbound { pod, source, source_ip, destination, .. } => {
                 let workload = enrolled(snapshot, pod)?;
-                let facts = Facts {
-                    source: source.as_ref(),
-                    source_ip: *source_ip,
-                    destination_ip: destination.ip(),
-                    destination_port: destination.port(),
-                };
+                let facts = facts(source.as_ref(), *source_ip, *destination);
                 match decide(snapshot.policies_for(workload), &facts) {
                     Decision::Allow(permit) => Ok(Some(permit)),
                     Decision::Deny(reason) => Err(reason),
                 }
             }
-            Self::Outbound { pod, identity } => {
+            Self::Outbound { pod, identity, .. } => {
                 let workload = enrolled(snapshot, pod)?;
                 if workload.identity == *identity { Ok(None) } else { Err(DenyReason::IdentityChanged) }
             }
         }
     }
+}
+
+fn facts(source: Option<&Identity>, source_ip: IpAddr, destination: SocketAddr) -> Facts<'_> {
+    Facts { source, source_ip, destination_ip: destination.ip(), destination_port: destination.port() }
 }
 
 /// A pod that left the mesh takes its connections through the agent with it: its next ones are plain.
@@ -123,12 +122,21 @@ impl OpenConnections {
 
     /// Judges all by `snapshot` and cuts those it denies. Returns how many.
     pub(crate) fn judge_again(&self, snapshot: &Snapshot) -> usize {
+        self.cut_where(|subject| subject.judge(snapshot).err())
+    }
+
+    /// Cuts all of a pod, by the cookie of its network namespace. Returns how many.
+    pub(crate) fn cut_pod(&self, netns: u64) -> usize {
+        self.cut_where(|subject| (subject.netns() == netns).then_some(DenyReason::Unenrolled))
+    }
+
+    fn cut_where(&self, verdict: impl Fn(&Subject) -> Option<DenyReason>) -> usize {
         let mut cut = 0;
         for open in self.open.borrow().values() {
             if open.verdict.borrow().is_some() {
                 continue;
             }
-            if let Err(reason) = open.subject.judge(snapshot) {
+            if let Some(reason) = verdict(&open.subject) {
                 *open.verdict.borrow_mut() = Some(reason);
                 open.cut.notify_one();
                 cut += 1;
@@ -185,6 +193,7 @@ mod tests {
     fn subject(pod: &WorkloadUid) -> Subject {
         Subject::Inbound {
             pod: pod.clone(),
+            netns: 1,
             source: None,
             source_ip: "10.0.0.1".parse().unwrap(),
             destination: "10.0.0.2:80".parse().unwrap(),
@@ -201,5 +210,13 @@ mod tests {
         assert_eq!(list.judge_again(&Snapshot::default()), 0, "a cut connection was judged again");
         drop(registered);
         assert!(list.open.borrow().is_empty());
+    }
+
+    #[test]
+    fn a_namespace_that_is_let_go_ends_its_own_connections_only() {
+        let list = Rc::new(OpenConnections::default());
+        let _one = list.register(subject(&WorkloadUid::pod("Kubernetes", "shop", "web")));
+        assert_eq!(list.cut_pod(2), 0);
+        assert_eq!(list.cut_pod(1), 1);
     }
 }

@@ -25,6 +25,11 @@ pub(crate) fn of_captured(worker: &Worker, accepted: &Accepted) -> Result<Origin
 pub(crate) fn of_steered(accepted: &Accepted) -> Result<OriginalDst, CloseReason> {
     let address = accepted.stream.local_addr().map_err(|_unconnected| CloseReason::NoOriginalDst)?;
     let destination = OriginalDst::new(address);
+    // Steered connections keep their address; one to the listener's own loopback address is of a process
+    // in the pod, and would lead back here.
+    if !accepted.pod.owns(destination.ip()) {
+        return Err(CloseReason::NoOriginalDst);
+    }
     // Who asks for a port of the agent's own would be connected to the agent, as the pod.
     if is_agent_port(destination.port()) {
         return Err(CloseReason::AgentPort { port: destination.port() });

@@ -45,7 +45,7 @@ async fn relay(worker: &Rc<Worker>, accepted: Accepted, record: &mut ConnectionR
     let snapshot = worker.snapshot();
     let source = source::identify(&snapshot, &accepted.pod)?;
     let identity = source.workload.identity.clone();
-    let subject = Subject::Outbound { pod: accepted.pod.uid.clone(), identity };
+    let subject = Subject::Outbound { pod: accepted.pod.uid.clone(), netns: accepted.pod.netns.cookie(), identity };
     let registered = worker.connections.register(subject);
     let permit = registered.judge(&snapshot).map_err(CloseReason::Denied)?;
     debug_assert!(permit.is_none(), "an outbound connection is not judged by policy here");

@@ -35,6 +35,7 @@ async fn relay(worker: &Rc<Worker>, accepted: Accepted, record: &mut ConnectionR
 
     let registered = worker.connections.register(Subject::Inbound {
         pod: accepted.pod.uid.clone(),
+        netns: accepted.pod.netns.cookie(),
         source: None,
         source_ip: accepted.peer.ip(),
         destination: destination.socket(),

@@ -2,17 +2,15 @@
 //! back to the agent.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::path::Path;
 use std::sync::Arc;
 
 use ambit_ebpf_loader::ip as mapped;
-use ambit_ebpf_types::NO_IP;
+use ambit_ebpf_types::{ListenerKey, NO_IP};
 use ambit_model::{HBONE_PORT, INBOUND_PLAINTEXT_PORT, OUTBOUND_PORT, WorkloadUid};
 use ambit_sys::{NetNs, NetNsError, agent_listener};
-
-use crate::routing::{self, Families, RoutingError};
 
 /// An enrolled pod, shared by enrolment and workers.
 #[derive(Debug)]
@@ -43,16 +41,14 @@ pub(crate) enum PodError {
     /// Its namespace cannot be used.
     #[error(transparent)]
     NetNs(#[from] NetNsError),
-    /// The way back for replies.
-    #[error(transparent)]
-    Routing(#[from] RoutingError),
     /// One of the agent's listeners.
-    #[error("cannot listen on {address} in the pod")]
-    Listen {
-        /// Where.
-        address: SocketAddr,
-        /// Why.
-        source: io::Error,
+    #[error("cannot listen in the pod")]
+    Listen(#[source] io::Error),
+    /// Whoever may write a pod's annotations could name another's namespace.
+    #[error("its network namespace is that of {by}")]
+    NetNsTaken {
+        /// The pod that has it.
+        by: WorkloadUid,
     },
 }
 
@@ -61,14 +57,14 @@ pub(crate) enum PodError {
 pub(crate) struct Listeners {
     /// Captured outbound connections.
     pub(crate) outbound: Vec<std::net::TcpListener>,
-    /// Captured plaintext inbound connections, with the kernel's help.
+    /// Captured plaintext inbound connections.
     pub(crate) plaintext: Vec<std::net::TcpListener>,
     /// Tunnels.
     pub(crate) hbone: Vec<std::net::TcpListener>,
 }
 
 impl Pod {
-    /// Opens a pod's namespace and prepares its routing.
+    /// Opens a pod's namespace.
     pub(crate) fn open(
         uid: WorkloadUid,
         netns: Option<&Path>,
@@ -89,25 +85,27 @@ impl Pod {
         if netns.cookie() == host {
             return Err(PodError::HostNetwork);
         }
-        routing::install(&netns, Families::of(addresses))?;
         Ok(Self { uid, netns, addresses: addresses.to_vec() })
     }
 
-    /// Opens one worker's listeners.
-    pub(crate) fn listen(&self) -> Result<Listeners, PodError> {
+    /// Opens one worker's listeners, and says by which keys the kernel finds each.
+    pub(crate) fn listen(&self, worker: u16) -> Result<(Listeners, Vec<(ListenerKey, RawFd)>), PodError> {
+        let mut listeners = Listeners::default();
+        let mut keys = Vec::new();
         self.netns.run(|| {
-            let listen = |address: IpAddr, port| {
-                let address = SocketAddr::new(address, port);
-                agent_listener(address).map_err(|source| PodError::Listen { address, source })
-            };
-            let mut listeners = Listeners::default();
             for address in &self.addresses {
-                listeners.outbound.push(listen(*address, OUTBOUND_PORT)?);
-                listeners.plaintext.push(listen(*address, INBOUND_PLAINTEXT_PORT)?);
-                listeners.hbone.push(listen(*address, HBONE_PORT)?);
+                let mut listen = |port| {
+                    let listener = agent_listener(*address).map_err(PodError::Listen)?;
+                    keys.push((ListenerKey { ip: mapped(*address), port, worker }, listener.as_raw_fd()));
+                    Ok::<_, PodError>(listener)
+                };
+                listeners.outbound.push(listen(OUTBOUND_PORT)?);
+                listeners.plaintext.push(listen(INBOUND_PLAINTEXT_PORT)?);
+                listeners.hbone.push(listen(HBONE_PORT)?);
             }
-            Ok(listeners)
-        })?
+            Ok::<_, PodError>(())
+        })??;
+        Ok((listeners, keys))
     }
 
     /// Its addresses as the kernel programs hold them.
@@ -120,14 +118,6 @@ impl Pod {
     #[must_use]
     pub(crate) fn owns(&self, address: IpAddr) -> bool {
         self.addresses.contains(&address)
-    }
-}
-
-impl Listeners {
-    /// What the kernel must know of these listeners: for each address, the one that plaintext inbound
-    /// connections go to. Of several workers' one is enough: the kernel spreads among its group.
-    pub(crate) fn for_kernel(&self) -> io::Result<Vec<(IpAddr, RawFd)>> {
-        self.plaintext.iter().map(|listener| Ok((listener.local_addr()?.ip(), listener.as_raw_fd()))).collect()
     }
 }
 

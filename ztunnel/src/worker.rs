@@ -96,10 +96,9 @@ impl Worker {
 
 /// What enrolment tells a worker.
 pub(crate) enum Command {
-    /// Serve a pod.
+    /// Serve a pod; in place of what it was served by before.
     Add(SharedPod, Listeners),
-    /// Let go of a pod, by namespace cookie: its listeners and tunnels. Open connections are cut as the
-    /// publication that took it out of the mesh has them judged again.
+    /// Let go of a pod, by namespace cookie: its listeners, tunnels and open connections.
     Remove(u64),
 }
 
@@ -160,7 +159,9 @@ async fn run(parts: WorkerParts, kernel: Kernel, mut commands: mpsc::UnboundedRe
         match command {
             Command::Add(pod, listeners) => {
                 let stop = worker.drain.begun().child_token();
-                pods.insert(pod.netns.cookie(), stop.clone());
+                if let Some(before) = pods.insert(pod.netns.cookie(), stop.clone()) {
+                    before.cancel();
+                }
                 listener::serve(&worker, &pod, listeners, &stop);
             }
             Command::Remove(cookie) => {
@@ -169,6 +170,7 @@ async fn run(parts: WorkerParts, kernel: Kernel, mut commands: mpsc::UnboundedRe
                 }
                 // Whatever holds a socket in the pod's namespace keeps the namespace from ending.
                 worker.tunnels.close(|key| key.pod == cookie);
+                worker.connections.cut_pod(cookie);
             }
         }
     }

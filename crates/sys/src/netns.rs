@@ -78,10 +78,11 @@ impl NetNs {
         &self.path
     }
 
-    /// Whether its path still leads to this very namespace: a pod made anew has another.
+    /// Whether its path leads to another namespace by now: the pod was made anew. A path that leads
+    /// nowhere says nothing: processes may live on in the namespace.
     #[must_use]
-    pub fn is_current(&self) -> bool {
-        std::fs::metadata(&self.path).is_ok_and(|metadata| (metadata.dev(), metadata.ino()) == self.inode)
+    pub fn is_replaced(&self) -> bool {
+        std::fs::metadata(&self.path).is_ok_and(|metadata| (metadata.dev(), metadata.ino()) != self.inode)
     }
 
     /// Runs `work` on this thread inside the namespace. Sockets it makes stay there; the thread comes

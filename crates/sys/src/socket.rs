@@ -1,9 +1,9 @@
-//! The agent's sockets. All of them carry [`AGENT_MARK`], by which the kernel programs tell the
-//! agent's own connections from an application's. Call these inside the pod's namespace
+//! The agent's sockets. All of them carry [`AGENT_MARK`], by which the kernel programs know the agent's
+//! own last hop inside a pod. Call these inside the pod's namespace
 //! ([`crate::NetNs::run`]).
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
@@ -24,18 +24,12 @@ const BACKLOG: i32 = 4096;
 const KEEPALIVE: Duration = Duration::from_secs(180);
 const KEEPALIVE_PROBES: u32 = 9;
 
-/// A listener on `address`. Several may listen on the same (`SO_REUSEPORT`), one a worker: the kernel
-/// spreads connections among them, and a restarted agent can open its own before the old one closes.
-pub fn agent_listener(address: SocketAddr) -> io::Result<std::net::TcpListener> {
-    let socket = marked(address.ip())?;
-    socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
-    // The connections the kernel programs steer here are for addresses and ports of others.
-    set_transparent(&socket, address.ip())?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    socket.bind(&address.into())?;
+/// A listener for connections of a family that the kernel programs steer to it. It is bound to loopback and
+/// a port of the kernel's choice, so that it takes no application's port and nobody takes its own.
+pub fn agent_listener(family: IpAddr) -> io::Result<std::net::TcpListener> {
+    let socket = marked(family)?;
+    let loopback: IpAddr = if family.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+    socket.bind(&SocketAddr::new(loopback, 0).into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }

@@ -8,5 +8,5 @@ mod uninstall;
 
 pub use bpffs::{MountError, default_cgroup};
 pub use maps::{AgentSockets, FaultCount, MapFault, OriginalDestinations, ip, mapped_ip};
-pub use node::{Enrolment, LoadError, Node, NodeOptions, SourceStage};
+pub use node::{Enrolment, LoadError, LoadStage, Node, NodeOptions};
 pub use uninstall::{UninstallError, uninstall};

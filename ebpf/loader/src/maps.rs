@@ -88,8 +88,7 @@ impl OriginalDestinations {
     /// What the connection from `source_port` in the namespace `netns` was meant for; `None` if it
     /// did not come through the capture. The entry is taken: a port used again cannot inherit it.
     pub fn take(&mut self, netns: u64, source: IpAddr, source_port: u16) -> Option<(IpAddr, u16)> {
-        let family = if source.to_canonical().is_ipv4() { 4 } else { 6 };
-        let key = Wire(FlowKey { netns, source_port, family, pad: 0 });
+        let key = Wire(FlowKey { netns, source: ip(source.to_canonical()), source_port, pad: [0; 6] });
         let Wire(original) = self.flows.get(&key, 0).ok()?;
         // Already gone is as good: the kernel evicts by itself.
         let _evicted = self.flows.remove(&key);

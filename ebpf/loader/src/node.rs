@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::path::{Path, PathBuf};
 
-use ambit_ebpf_types::{Destination, FAULTS, FlowKey, Ip, LAYOUT_VERSION, NO_IP, NodeConfig, Pod};
+use ambit_ebpf_types::{Destination, FAULTS, FlowKey, Ip, LAYOUT_VERSION, ListenerKey, NO_IP, NodeConfig, Pod};
 use aya::maps::{Array, HashMap as BpfHashMap, Map, MapData, MapError, PerCpuArray, SockHash};
 use aya::programs::links::FdLink;
 use aya::programs::{CgroupAttachMode, CgroupSockAddr, Program, SkLookup, SockOps};
@@ -39,7 +39,7 @@ pub struct NodeOptions {
 
 /// Where loading failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SourceStage {
+pub enum LoadStage {
     /// The kernel refused the program.
     Load,
     /// The program could not be attached.
@@ -66,7 +66,7 @@ pub enum LoadError {
         /// Which.
         program: &'static str,
         /// Where.
-        stage: SourceStage,
+        stage: LoadStage,
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -90,8 +90,10 @@ pub struct Enrolment<'a> {
     pub netns: BorrowedFd<'a>,
     /// The namespace's cookie.
     pub cookie: u64,
-    /// Its addresses, each with the agent's listener for plaintext inbound connections there.
-    pub listeners: &'a [(IpAddr, RawFd)],
+    /// Its addresses.
+    pub pod: Pod,
+    /// The agent's listeners in it.
+    pub listeners: &'a [(ListenerKey, RawFd)],
 }
 
 /// One node's programs and maps.
@@ -122,7 +124,7 @@ impl Node {
         for name in CGROUP_PROGRAMS {
             node.attach_to_cgroup(name, &cgroup)?;
         }
-        node.sk_lookup()?.load().map_err(|error| failed(SK_LOOKUP, SourceStage::Load, error))?;
+        node.sk_lookup()?.load().map_err(|error| failed(SK_LOOKUP, LoadStage::Load, error))?;
         Ok(node)
     }
 
@@ -146,60 +148,68 @@ impl Node {
         let link = link.map_err(|(stage, error)| failed(name, stage, error))?;
         replace_pin(&self.pins.join(format!("link-{name}")), link).map_err(|error| LoadError::Program {
             program: name,
-            stage: SourceStage::Pin,
+            stage: LoadStage::Pin,
             source: error,
         })
     }
 
-    /// Pods that the kernel captures now, by namespace cookie.
+    /// Pods that the kernel captures now, by namespace cookie; also those it captures in one direction
+    /// only, because an agent ended half-way, whose addresses are not known then.
     pub fn enrolled(&self) -> Result<BTreeMap<u64, Pod>, MapFault> {
         let map = self.ebpf.map("PODS").ok_or_else(|| missing("PODS"))?;
         let pods: BpfHashMap<_, u64, Wire<Pod>> = BpfHashMap::try_from(map).map_err(fault("PODS", "open"))?;
-        pods.iter().map(|entry| entry.map(|(cookie, Wire(pod))| (cookie, pod)).map_err(fault("PODS", "read"))).collect()
+        let mut all: BTreeMap<_, _> = pinned_lookups(&self.pins).map(|cookie| (cookie, Pod::default())).collect();
+        for entry in pods.iter() {
+            let (cookie, Wire(pod)) = entry.map_err(fault("PODS", "read"))?;
+            all.insert(cookie, pod);
+        }
+        Ok(all)
     }
 
-    /// Captures a pod, wholly or not at all.
+    /// Captures a pod, wholly or not at all. One that is captured already stays so throughout, and if it
+    /// cannot be captured anew, as it was.
     pub fn enrol(&mut self, enrolment: &Enrolment<'_>) -> Result<(), LoadError> {
-        let mut pod = Pod { ip4: NO_IP, ip6: NO_IP };
-        for (address, _) in enrolment.listeners {
-            match address {
-                IpAddr::V4(_) => pod.ip4 = ip(*address),
-                IpAddr::V6(_) => pod.ip6 = ip(*address),
+        let before = self.enrolled()?.remove(&enrolment.cookie);
+        let captured = self.capture(enrolment);
+        match (&captured, before) {
+            (Ok(()), Some(before)) => self.forget_addresses(enrolment.cookie, before, enrolment.pod)?,
+            (Err(_), None) => {
+                if let Err(error) = self.release(enrolment.cookie, enrolment.pod) {
+                    tracing::error!(error = &error as &dyn std::error::Error, "cannot undo half a capture");
+                }
             }
+            (Ok(()), None) | (Err(_), Some(_)) => {}
         }
-        self.capture(enrolment, pod).inspect_err(|_| {
-            if let Err(error) = self.release(enrolment.cookie, pod) {
-                tracing::error!(error = &error as &dyn std::error::Error, "cannot undo half a capture");
-            }
-        })
+        captured
     }
 
     /// The order matters: the inbound side first, the outbound side last, so that nothing is redirected
     /// to what is not there yet.
-    fn capture(&mut self, enrolment: &Enrolment<'_>, pod: Pod) -> Result<(), LoadError> {
-        for (address, listener) in enrolment.listeners {
-            let key = ip(*address);
-            let mut listeners: SockHash<_, Wire<Ip>> =
-                SockHash::try_from(self.map_mut("LISTENERS")?).map_err(fault("LISTENERS", "open"))?;
-            listeners.insert(Wire(key), Socket(*listener), 0).map_err(fault("LISTENERS", "insert"))?;
-            let mut addresses: BpfHashMap<_, Wire<Ip>, u64> =
-                BpfHashMap::try_from(self.map_mut("POD_ADDRESSES")?).map_err(fault("POD_ADDRESSES", "open"))?;
-            addresses.insert(Wire(key), enrolment.cookie, 0).map_err(fault("POD_ADDRESSES", "insert"))?;
+    fn capture(&mut self, enrolment: &Enrolment<'_>) -> Result<(), LoadError> {
+        let mut listeners: SockHash<_, Wire<ListenerKey>> =
+            SockHash::try_from(self.map_mut("LISTENERS")?).map_err(fault("LISTENERS", "open"))?;
+        for (key, listener) in enrolment.listeners {
+            listeners.insert(Wire(*key), Socket(*listener), 0).map_err(fault("LISTENERS", "insert"))?;
+        }
+        let mut addresses: BpfHashMap<_, Wire<Ip>, u64> =
+            BpfHashMap::try_from(self.map_mut("POD_ADDRESSES")?).map_err(fault("POD_ADDRESSES", "open"))?;
+        for address in known(enrolment.pod) {
+            addresses.insert(Wire(address), enrolment.cookie, 0).map_err(fault("POD_ADDRESSES", "insert"))?;
         }
         self.attach_to_netns(enrolment)?;
         let mut pods: BpfHashMap<_, u64, Wire<Pod>> =
             BpfHashMap::try_from(self.map_mut("PODS")?).map_err(fault("PODS", "open"))?;
-        Ok(pods.insert(enrolment.cookie, Wire(pod), 0).map_err(fault("PODS", "insert"))?)
+        Ok(pods.insert(enrolment.cookie, Wire(enrolment.pod), 0).map_err(fault("PODS", "insert"))?)
     }
 
     fn attach_to_netns(&mut self, enrolment: &Enrolment<'_>) -> Result<(), LoadError> {
         let path = lookup_pin(&self.pins, enrolment.cookie);
         let program = self.sk_lookup()?;
-        let id = program.attach(enrolment.netns).map_err(|error| failed(SK_LOOKUP, SourceStage::Attach, error))?;
-        let link = program.take_link(id).map_err(|error| failed(SK_LOOKUP, SourceStage::Attach, error))?;
+        let id = program.attach(enrolment.netns).map_err(|error| failed(SK_LOOKUP, LoadStage::Attach, error))?;
+        let link = program.take_link(id).map_err(|error| failed(SK_LOOKUP, LoadStage::Attach, error))?;
         replace_pin(&path, link.into()).map_err(|source| LoadError::Program {
             program: SK_LOOKUP,
-            stage: SourceStage::Pin,
+            stage: LoadStage::Pin,
             source,
         })
     }
@@ -210,17 +220,23 @@ impl Node {
             BpfHashMap::try_from(self.map_mut("PODS")?).map_err(fault("PODS", "open"))?;
         absent_is_fine(pods.remove(&cookie)).map_err(fault("PODS", "remove"))?;
         let pin = lookup_pin(&self.pins, cookie);
-        if let Err(error) = std::fs::remove_file(&pin)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            tracing::warn!(path = %pin.display(), %error, "cannot remove a pin");
+        match std::fs::remove_file(&pin) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                let source = MapError::IoError(error);
+                return Err(MapFault { map: SK_LOOKUP, action: "unpin", source });
+            }
+            Ok(()) | Err(_) => {}
         }
-        for address in [pod.ip4, pod.ip6].iter().filter(|address| **address != NO_IP) {
-            let mut owners: BpfHashMap<_, Wire<Ip>, u64> =
-                BpfHashMap::try_from(self.map_mut("POD_ADDRESSES")?).map_err(fault("POD_ADDRESSES", "open"))?;
-            // The address may already belong to the pod's successor.
-            if owners.get(&Wire(*address), 0).is_ok_and(|owner| owner == cookie) {
-                absent_is_fine(owners.remove(&Wire(*address))).map_err(fault("POD_ADDRESSES", "remove"))?;
+        self.forget_addresses(cookie, pod, Pod::default())
+    }
+
+    /// Removes a pod's addresses but for those in `keep`, and those that are its successor's by now.
+    fn forget_addresses(&mut self, cookie: u64, pod: Pod, keep: Pod) -> Result<(), MapFault> {
+        let mut owners: BpfHashMap<_, Wire<Ip>, u64> =
+            BpfHashMap::try_from(self.map_mut("POD_ADDRESSES")?).map_err(fault("POD_ADDRESSES", "open"))?;
+        for address in known(pod).filter(|address| known(keep).all(|kept| kept != *address)) {
+            if owners.get(&Wire(address), 0).is_ok_and(|owner| owner == cookie) {
+                absent_is_fine(owners.remove(&Wire(address))).map_err(fault("POD_ADDRESSES", "remove"))?;
             }
         }
         Ok(())
@@ -301,7 +317,7 @@ impl Node {
 
     fn sk_lookup(&mut self) -> Result<&mut SkLookup, LoadError> {
         let program = self.ebpf.program_mut(SK_LOOKUP).ok_or(LoadError::Missing(SK_LOOKUP))?;
-        program.try_into().map_err(|error| failed(SK_LOOKUP, SourceStage::Load, error))
+        program.try_into().map_err(|error| failed(SK_LOOKUP, LoadStage::Load, error))
     }
 }
 
@@ -314,22 +330,22 @@ impl AsRawFd for Socket {
     }
 }
 
-type StageError = (SourceStage, aya::programs::ProgramError);
+type StageError = (LoadStage, aya::programs::ProgramError);
 
 fn attach_sock_addr(program: &mut CgroupSockAddr, cgroup: &File, mode: CgroupAttachMode) -> Result<FdLink, StageError> {
     let at = |stage| move |error| (stage, error);
-    program.load().map_err(at(SourceStage::Load))?;
-    let id = program.attach(cgroup.as_fd(), mode).map_err(at(SourceStage::Attach))?;
-    let link = program.take_link(id).map_err(at(SourceStage::Attach))?;
-    link.try_into().map_err(|error: aya::programs::links::LinkError| (SourceStage::Pin, link_error(&error)))
+    program.load().map_err(at(LoadStage::Load))?;
+    let id = program.attach(cgroup.as_fd(), mode).map_err(at(LoadStage::Attach))?;
+    let link = program.take_link(id).map_err(at(LoadStage::Attach))?;
+    link.try_into().map_err(|error: aya::programs::links::LinkError| (LoadStage::Pin, link_error(&error)))
 }
 
 fn attach_sock_ops(program: &mut SockOps, cgroup: &File, mode: CgroupAttachMode) -> Result<FdLink, StageError> {
     let at = |stage| move |error| (stage, error);
-    program.load().map_err(at(SourceStage::Load))?;
-    let id = program.attach(cgroup.as_fd(), mode).map_err(at(SourceStage::Attach))?;
-    let link = program.take_link(id).map_err(at(SourceStage::Attach))?;
-    link.try_into().map_err(|error: aya::programs::links::LinkError| (SourceStage::Pin, link_error(&error)))
+    program.load().map_err(at(LoadStage::Load))?;
+    let id = program.attach(cgroup.as_fd(), mode).map_err(at(LoadStage::Attach))?;
+    let link = program.take_link(id).map_err(at(LoadStage::Attach))?;
+    link.try_into().map_err(|error: aya::programs::links::LinkError| (LoadStage::Pin, link_error(&error)))
 }
 
 /// A kernel before 5.7 has no cgroup links; nothing else makes this fail.
@@ -355,15 +371,24 @@ fn replace_pin(path: &Path, link: FdLink) -> Result<(), Box<dyn std::error::Erro
     Ok(())
 }
 
+/// The addresses a pod has.
+fn known(pod: Pod) -> impl Iterator<Item = Ip> {
+    [pod.ip4, pod.ip6].into_iter().filter(|address| *address != NO_IP)
+}
+
+/// Cookies of the namespaces whose inbound side is captured.
+fn pinned_lookups(pins: &Path) -> impl Iterator<Item = u64> {
+    let entries = std::fs::read_dir(pins).into_iter().flatten().flatten();
+    entries.filter_map(|entry| {
+        entry.file_name().to_str()?.strip_prefix("link-")?.strip_prefix(SK_LOOKUP)?.strip_prefix('-')?.parse().ok()
+    })
+}
+
 fn lookup_pin(pins: &Path, cookie: u64) -> PathBuf {
     pins.join(format!("link-{SK_LOOKUP}-{cookie}"))
 }
 
-fn failed(
-    program: &'static str,
-    stage: SourceStage,
-    error: impl std::error::Error + Send + Sync + 'static,
-) -> LoadError {
+fn failed(program: &'static str, stage: LoadStage, error: impl std::error::Error + Send + Sync + 'static) -> LoadError {
     LoadError::Program { program, stage, source: Box::new(error) }
 }
 

@@ -1,7 +1,7 @@
 //! The maps, all pinned under the node's own directory, so that they outlive the agent: while it is
 //! away, enrolled pods stay captured (and refused), never plaintext.
 
-use ambit_ebpf_types::{Destination, Fault, FlowKey, Ip, NodeConfig, Pod, Tuple};
+use ambit_ebpf_types::{Destination, Fault, FlowKey, Ip, ListenerKey, NodeConfig, Pod, Tuple};
 use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, SockHash};
@@ -38,16 +38,15 @@ pub static ORIGINAL_BY_FLOW: LruHashMap<FlowKey, Destination> = LruHashMap::pinn
 #[map]
 pub static AGENT_SOCKETS: LruHashMap<u64, u8> = LruHashMap::pinned(16_384, 0);
 
-/// Handshakes that pass a pod's inbound capture: the agent's own last hop, and the node's probes.
-/// An entry lives from connect to established, so that it can never be borrowed by a later
-/// connection of the same tuple.
+/// Handshakes that pass a pod's inbound capture, the agent's own last hop and the node's probes, each
+/// with the time (nanoseconds since boot) until which it does: no longer than a handshake takes, so
+/// that it can never be borrowed by a later connection of the same tuple.
 #[map]
-pub static PASS: LruHashMap<Tuple, u8> = LruHashMap::pinned(16_384, 0);
+pub static PASS: LruHashMap<Tuple, u64> = LruHashMap::pinned(16_384, 0);
 
-/// Pod address -> the agent's listener for plaintext inbound connections. Sockets leave it by
-/// themselves when they close.
+/// The agent's listeners in its pods. Sockets leave it by themselves when they close.
 #[map]
-pub static LISTENERS: SockHash<Ip> = SockHash::pinned(8192, 0);
+pub static LISTENERS: SockHash<ListenerKey> = SockHash::pinned(65_536, 0);
 
 /// Counters by [`Fault`].
 #[map]

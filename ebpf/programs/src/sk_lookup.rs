@@ -1,21 +1,28 @@
 //! sk_lookup: every TCP connection that arrives at an enrolled pod goes to the node agent first.
 //!
 //! Attach:  network namespace of each enrolled pod.   Context: bpf_sk_lookup, a SYN looks for a listener.
-//! Reads:   PASS, LISTENERS.                          Writes: nothing.
-//! Verdict: passed on to the ordinary look-up when it is not TCP, comes from the pod itself (source
-//!          address = destination address: loopback, self-calls, the outbound capture), is for the
-//!          tunnel's port, or was recorded in PASS. Else the agent's listener; when there is none
-//!          (no agent), dropped: the peer gets a reset.
+//! Reads:   PASS, LISTENERS, POD_ADDRESSES, CONFIG.   Writes: nothing.
+//! Verdict: the ports 15001 (from the pod itself), 15006 and 15008 are the agent's listeners, whoever
+//!          else is bound to them. Of the rest, what comes from the pod itself (source address =
+//!          destination address, or either is loopback) and what was recorded in PASS goes to the ordinary
+//!          look-up. Everything else goes to the agent's plaintext listener. Where there is no listener
+//!          (no agent), or the address is not the pod's: dropped, the peer gets a reset.
 //! Kernel:  5.9.
 //!
-//! From outside, a packet whose source is the pod's own address is a martian and never gets here.
+//! The agent's listeners are bound to loopback and ports of the kernel's choice, and reached only through
+//! this program: nobody in the pod can take their place, and nobody's place is taken. From outside, a
+//! packet from or to a loopback address is never delivered, and one whose source is the pod's own address
+//! gets its answer sent to the pod itself.
 
-use ambit_ebpf_types::{Fault, HBONE_PORT, Tuple, from_words, mapped};
-use aya_ebpf::bindings::{bpf_sk_lookup, sk_action};
+use ambit_ebpf_types::{
+    Fault, HBONE_PORT, INBOUND_PLAINTEXT_PORT, ListenerKey, OUTBOUND_PORT, Tuple, from_words, is_loopback, mapped,
+};
+use aya_ebpf::bindings::{BPF_SK_LOOKUP_F_NO_REUSEPORT, bpf_sk_lookup, sk_action};
+use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use aya_ebpf::macros::sk_lookup;
 use aya_ebpf::programs::SkLookupContext;
 
-use crate::maps::{LISTENERS, PASS, count};
+use crate::maps::{CONFIG, LISTENERS, PASS, POD_ADDRESSES, count};
 
 const AF_INET: u32 = 2;
 const IPPROTO_TCP: u32 = 6;
@@ -23,29 +30,66 @@ const IPPROTO_TCP: u32 = 6;
 /// See the file's header.
 #[sk_lookup]
 pub fn ambit_sk_lookup(context: SkLookupContext) -> u32 {
-    if steer(&context) { sk_action::SK_PASS } else { sk_action::SK_DROP }
+    match steer(&context) {
+        Ok(()) => sk_action::SK_PASS,
+        Err(fault) => {
+            count(fault);
+            sk_action::SK_DROP
+        }
+    }
 }
 
 #[inline(always)]
-fn steer(context: &SkLookupContext) -> bool {
+fn steer(context: &SkLookupContext) -> Result<(), Fault> {
     // SAFETY: the kernel passes a valid context; the verifier checks each field.
     let protocol = unsafe { (*context.lookup).protocol };
     if protocol != IPPROTO_TCP {
-        return true;
+        return Ok(());
     }
     let tuple = tuple(context.lookup);
-    if tuple.source == tuple.destination || tuple.destination_port == HBONE_PORT {
-        return true;
+    if is_loopback(&tuple.destination) || is_loopback(&tuple.source) {
+        return Ok(());
+    }
+    let is_local = tuple.source == tuple.destination;
+    match tuple.destination_port {
+        HBONE_PORT => return assign(context, &tuple, HBONE_PORT),
+        OUTBOUND_PORT if is_local => return assign(context, &tuple, OUTBOUND_PORT),
+        _ => {}
+    }
+    if is_local || passes(&tuple) {
+        return Ok(());
     }
     // SAFETY: only the presence is asked for.
-    if unsafe { PASS.get(tuple) }.is_some() {
-        return true;
+    if unsafe { POD_ADDRESSES.get(tuple.destination) }.is_none() {
+        return Err(Fault::NotPodAddress);
     }
-    if LISTENERS.redirect_sk_lookup(context, tuple.destination, 0).is_err() {
-        count(Fault::NoListener);
-        return false;
+    assign(context, &tuple, INBOUND_PLAINTEXT_PORT)
+}
+
+#[inline(always)]
+fn passes(tuple: &Tuple) -> bool {
+    // SAFETY: copied at once.
+    let Some(until) = (unsafe { PASS.get(tuple) }) else { return false };
+    // SAFETY: the helper takes nothing.
+    *until > unsafe { bpf_ktime_get_ns() }
+}
+
+/// Gives the connection to the listener of one of the workers: its ports choose which, so that the load
+/// is spread, and a packet sent again comes to the same.
+#[inline(always)]
+fn assign(context: &SkLookupContext, tuple: &Tuple, port: u16) -> Result<(), Fault> {
+    let workers = CONFIG.get(0).map_or(1, |config| config.workers).max(1);
+    // Source ports of one client are even or odd in runs: mix before dividing.
+    let mixed = u32::from(tuple.source_port ^ tuple.destination_port).wrapping_mul(0x9e37_79b1) >> 16;
+    let mut key = ListenerKey { ip: tuple.destination, port, worker: (mixed % workers) as u16 };
+    // The agent's own listeners are in no group, and no other socket gets into one with them.
+    let flags = u64::from(BPF_SK_LOOKUP_F_NO_REUSEPORT);
+    if LISTENERS.redirect_sk_lookup(context, key, flags).is_ok() {
+        return Ok(());
     }
-    true
+    // A successor with another number of workers is about to enrol this pod.
+    key.worker = 0;
+    LISTENERS.redirect_sk_lookup(context, key, flags).map_err(|_| Fault::NoListener)
 }
 
 #[inline(always)]

@@ -11,7 +11,10 @@
 //!
 //! A pass is bound to the pod: only a marked socket in an enrolled pod's own namespace, connecting to
 //! that pod's own address, or a socket of the node's namespace. A neighbour's plain connection is
-//! neither. It is taken back as soon as the handshake is done.
+//! neither. It lasts for the handshake: while it is under way, and for a moment after, since with SYN
+//! cookies the look-up comes with the last packet. It is taken back when the socket closes.
+//!
+//! Other programs may watch the same sockets: their callback flags are left as they are.
 
 use ambit_ebpf_types::{Fault, FlowKey, Ip, OUTBOUND_PORT, Pod, Tuple, from_words, is_v4, mapped};
 use aya_ebpf::EbpfContext;
@@ -19,7 +22,7 @@ use aya_ebpf::bindings::{
     BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_STATE_CB, BPF_SOCK_OPS_STATE_CB_FLAG, BPF_SOCK_OPS_TCP_CONNECT_CB,
     bpf_sock_ops,
 };
-use aya_ebpf::helpers::generated::{bpf_get_netns_cookie, bpf_get_socket_cookie};
+use aya_ebpf::helpers::generated::{bpf_get_netns_cookie, bpf_get_socket_cookie, bpf_ktime_get_ns};
 use aya_ebpf::macros::sock_ops;
 use aya_ebpf::programs::SockOpsContext;
 
@@ -27,6 +30,10 @@ use crate::maps::{CONFIG, ORIGINAL_BY_FLOW, ORIGINAL_BY_SOCKET, PASS, POD_ADDRES
 
 const AF_INET: u32 = 2;
 const TCP_CLOSE: u32 = 7;
+/// How long a handshake may take: a little longer than the agent waits for one.
+const HANDSHAKE_NS: u64 = 12_000_000_000;
+/// How long after it the last packet of it may still be looked up.
+const LAST_ACK_NS: u64 = 1_000_000_000;
 
 /// See the file's header. (Not named like its ELF section: the linker refuses that.)
 #[sock_ops]
@@ -37,8 +44,8 @@ pub fn ambit_sock_ops(context: SockOpsContext) -> u32 {
                 count(fault);
             }
         }
-        BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB => handshake_over(&context),
-        BPF_SOCK_OPS_STATE_CB if context.arg(1) == TCP_CLOSE => handshake_over(&context),
+        BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB => established(&context),
+        BPF_SOCK_OPS_STATE_CB if context.arg(1) == TCP_CLOSE => closed(&context),
         _ => {}
     }
     1
@@ -58,9 +65,10 @@ fn connecting(context: &SockOpsContext) -> Result<(), Fault> {
         None => netns == config.host_netns && unsafe { POD_ADDRESSES.get(tuple.destination) }.is_some(),
     };
     if passes {
-        PASS.insert(tuple, 1, 0).map_err(|_| Fault::RecordPass)?;
-        // To take the pass back also when the handshake fails.
-        return context.set_cb_flags(BPF_SOCK_OPS_STATE_CB_FLAG as i32).map_err(|_| Fault::RecordPass);
+        PASS.insert(tuple, now() + HANDSHAKE_NS, 0).map_err(|_| Fault::RecordPass)?;
+        // To be told when the socket closes.
+        let flags = context.cb_flags() | BPF_SOCK_OPS_STATE_CB_FLAG;
+        return context.set_cb_flags(flags as i32).map_err(|_| Fault::RecordPass);
     }
     if pod.is_some() && tuple.destination_port == OUTBOUND_PORT {
         return publish(context, netns, &tuple);
@@ -77,20 +85,34 @@ fn publish(context: &SockOpsContext, netns: u64, tuple: &Tuple) -> Result<(), Fa
     // SAFETY: written by this socket's own connect; copied at once.
     let Some(original) = (unsafe { ORIGINAL_BY_SOCKET.get(socket) }) else { return Ok(()) };
     let original = *original;
-    let family = if is_v4(&tuple.destination) { 4 } else { 6 };
-    let key = FlowKey { netns, source_port: tuple.source_port, family, pad: 0 };
+    let key = FlowKey { netns, source: tuple.source, source_port: tuple.source_port, pad: [0; 6] };
     ORIGINAL_BY_FLOW.insert(key, original, 0).map_err(|_| Fault::PublishFlow)
 }
 
+/// Nearly every socket of the machine comes by here: the cheapest test first.
 #[inline(always)]
-fn handshake_over(context: &SockOpsContext) {
-    // Nearly every socket of the machine comes by here: the cheapest test first.
+fn established(context: &SockOpsContext) {
     if context.cb_flags() & BPF_SOCK_OPS_STATE_CB_FLAG == 0 {
         return;
     }
-    // Missing means it was evicted or already taken back: both are fine.
+    let tuple = tuple(context);
+    // SAFETY: only the presence is asked for.
+    if unsafe { PASS.get(tuple) }.is_some() {
+        // An update of what is there cannot fail; if it were evicted meanwhile, all the better.
+        let _evicted = PASS.insert(tuple, now() + LAST_ACK_NS, 0);
+    }
+}
+
+#[inline(always)]
+fn closed(context: &SockOpsContext) {
+    // Missing means that it was evicted, or never one of ours.
     let _missing = PASS.remove(tuple(context));
-    let _unset = context.set_cb_flags(0);
+}
+
+#[inline(always)]
+fn now() -> u64 {
+    // SAFETY: the helper takes nothing.
+    unsafe { bpf_ktime_get_ns() }
 }
 
 #[inline(always)]
@@ -113,16 +135,21 @@ fn mark(context: &SockOpsContext) -> u32 {
 #[inline(always)]
 fn tuple(context: &SockOpsContext) -> Tuple {
     let ops = context.ops;
-    let (source, destination) = if context.family() == AF_INET {
-        // SAFETY: the kernel passes a valid context; the verifier checks each field.
-        let (local, remote) =
-            unsafe { (word!(ops, bpf_sock_ops, local_ip4, 0), word!(ops, bpf_sock_ops, remote_ip4, 0)) };
-        (mapped(local.to_ne_bytes()), mapped(remote.to_ne_bytes()))
-    } else {
+    // SAFETY: the kernel passes a valid context; the verifier checks each field.
+    let (local4, remote4) =
+        unsafe { (word!(ops, bpf_sock_ops, local_ip4, 0), word!(ops, bpf_sock_ops, remote_ip4, 0)) };
+    let mut source = mapped(local4.to_ne_bytes());
+    let mut destination = mapped(remote4.to_ne_bytes());
+    if context.family() != AF_INET {
         // SAFETY: as above.
-        let (local, remote) = unsafe { (words!(ops, bpf_sock_ops, local_ip6), words!(ops, bpf_sock_ops, remote_ip6)) };
-        (from_words(local), from_words(remote))
-    };
+        let remote = from_words(unsafe { words!(ops, bpf_sock_ops, remote_ip6) });
+        // The IPv4 fields of a v4-mapped socket are good; its IPv6 source is not yet on older kernels.
+        if !is_v4(&remote) {
+            destination = remote;
+            // SAFETY: as above.
+            source = from_words(unsafe { words!(ops, bpf_sock_ops, local_ip6) });
+        }
+    }
     Tuple {
         source,
         destination,

@@ -10,7 +10,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Version of the layouts below. Part of the pin path: an agent never touches the maps of another
 /// layout.
-pub const LAYOUT_VERSION: u32 = 3;
+pub const LAYOUT_VERSION: u32 = 4;
 
 /// In every enrolled pod: where its captured outbound connections arrive.
 pub const OUTBOUND_PORT: u16 = 15001;
@@ -68,8 +68,8 @@ pub struct NodeConfig {
     pub agent_mark_mask: u32,
     /// 1: every destination is the mesh's, because `DESTINATIONS` could not be filled; else 0.
     pub capture_all: u32,
-    /// Always zero.
-    pub pad: u32,
+    /// How many workers the agent has: each has listeners of its own.
+    pub workers: u32,
 }
 
 impl NodeConfig {
@@ -108,12 +108,24 @@ pub struct Destination {
 pub struct FlowKey {
     /// Cookie of the pod's network namespace.
     pub netns: u64,
-    /// The connection's source port, host byte order.
+    /// Its source address, as on the wire.
+    pub source: Ip,
+    /// Its source port, host byte order.
     pub source_port: u16,
-    /// 4 or 6: on the wire, so 4 for a v4-mapped socket.
-    pub family: u16,
     /// Always zero.
-    pub pad: u32,
+    pub pad: [u8; 6],
+}
+
+/// One of the agent's listeners in a pod. Key of `LISTENERS`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct ListenerKey {
+    /// The pod's address.
+    pub ip: Ip,
+    /// 15001, 15006 or 15008: what the listener is for. The port it is bound to is another.
+    pub port: u16,
+    /// Whose listener it is.
+    pub worker: u16,
 }
 
 /// A TCP connection on its way. Key of `PASS`.
@@ -143,21 +155,25 @@ pub enum Fault {
     RecordPass = 2,
     /// The pod has no address of the family its application asks for.
     NoPodAddress = 3,
-    /// An inbound connection found no listener of the agent.
+    /// A connection found no listener of the agent.
     NoListener = 4,
+    /// An inbound connection was for an address that is not the pod's.
+    NotPodAddress = 5,
 }
 
 /// All of them, with the word used in metrics.
-pub const FAULTS: [(Fault, &str); 5] = [
+pub const FAULTS: [(Fault, &str); 6] = [
     (Fault::RememberSocket, "remember_socket"),
     (Fault::PublishFlow, "publish_flow"),
     (Fault::RecordPass, "record_pass"),
     (Fault::NoPodAddress, "no_pod_address"),
     (Fault::NoListener, "no_listener"),
+    (Fault::NotPodAddress, "not_pod_address"),
 ];
 
 const _: () = assert!(size_of::<NodeConfig>() == 24);
 const _: () = assert!(size_of::<Pod>() == 32);
 const _: () = assert!(size_of::<Destination>() == 20);
-const _: () = assert!(size_of::<FlowKey>() == 16);
+const _: () = assert!(size_of::<FlowKey>() == 32);
+const _: () = assert!(size_of::<ListenerKey>() == 20);
 const _: () = assert!(size_of::<Tuple>() == 36);
