@@ -72,7 +72,10 @@ fn thousands_of_calls_to_the_capture_port_are_refused_and_leave_nothing_behind()
 fn a_pod_at_its_limit_of_connections_takes_none_from_others() -> Result<()> {
     const LIMIT: usize = 50;
     let mut shop = Shop::closed()?;
-    shop.mesh.start_with(&[("--workers", "1"), ("--max-connections-per-pod", &LIMIT.to_string())])?;
+    // On the client's node only: the server has limits of its own.
+    shop.mesh.start_agent(1, &[("--workers", "1"), ("--max-connections-per-pod", &LIMIT.to_string())])?;
+    shop.mesh.start_agent(2, &[])?.wait_ready()?;
+    shop.mesh.agent(1)?.wait_ready()?;
     let mut open = Vec::new();
     for _ in 0..LIMIT {
         open.push(Connection::established(&shop.client.netns(), shop.service)?);

@@ -19,6 +19,7 @@ use crate::config::Config;
 use crate::enrolment::{Enrolment, Status};
 use crate::folder::{self, Folder, Outlet, Published};
 use crate::identities::Identities;
+use crate::saved;
 use crate::servers::{self, Shown};
 use crate::worker::{Kernel, WorkerHandle, WorkerParts};
 
@@ -128,7 +129,8 @@ pub(crate) async fn run(config: Config, logs: Logs) -> anyhow::Result<ExitCode> 
 /// users changed long ago.
 fn watch_folder(config: &Config, outlet: Outlet, control: &Control) {
     let options = folder::options(&config.identity.trust_domain, &config.node.cluster, &config.node.root_namespace);
-    let folder = Folder::new(config.folder.clone(), config.node.name.clone(), options, outlet);
+    let saved = saved::path(&config.identity.state, &config.node.name);
+    let folder = Folder::new(config.folder.clone(), saved, config.node.name.clone(), options, outlet);
     let stop = control.stop.clone();
     spawn("configuration", &control.drain, async move {
         if let Err(error) = folder.serve().await {
@@ -161,18 +163,20 @@ impl Keeper {
                 () = tokio::time::sleep(LOOK_AGAIN) => {}
             }
             // Nothing is enrolled any more once the drain has begun, and nothing let go.
-            if !self.drain.begun().is_cancelled() && self.state.version() > 0 {
+            if !self.drain.begun().is_cancelled() {
                 self.pass().await;
             }
         }
     }
 
     async fn pass(&mut self) {
-        let Published { pods, complete } = self.publications.borrow_and_update().clone();
-        if complete {
-            self.loaded.ok();
-        } else {
-            self.loaded.failed("a policy is not in force: it was never valid (the log says which, and why)");
+        let Published { pods, problem } = self.publications.borrow_and_update().clone();
+        match problem {
+            None => self.loaded.ok(),
+            Some(problem) => self.loaded.failed(problem),
+        }
+        if self.state.version() == 0 {
+            return; // nothing was published yet: nobody is let go, nobody enrolled
         }
         self.enrolment.reconcile(&self.state.load(), &pods).await;
         let problems = self.enrolment.problems();

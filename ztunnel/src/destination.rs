@@ -1,13 +1,19 @@
 //! What inbound connections are recorded with, tunnelled and plaintext alike.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ambit_model::{Identity, PeerAddr, Workload};
+use ambit_policy::Rehearsal;
 use ambit_state::Snapshot;
 use ambit_telemetry::{ConnectionRecord, Party};
 
 use crate::judged::Registered;
 use crate::pod::Pod;
+use crate::worker::Worker;
+
+/// How often a worker logs what dry-run policies would have denied.
+const LOG_DRY_RUN_EVERY: Duration = Duration::from_secs(1);
 
 /// Puts the pod into the record.
 pub(crate) fn describe(record: &mut ConnectionRecord, snapshot: &Snapshot, pod: &Pod) {
@@ -27,9 +33,14 @@ pub(crate) fn source_workload(
     identity.is_none_or(|identity| workload.identity == *identity).then(|| Arc::clone(workload))
 }
 
-/// Logs what dry-run policies would have done.
-pub(crate) fn rehearse(registered: &Registered, snapshot: &Snapshot) {
-    if let Some(outcome) = registered.subject().rehearse(snapshot) {
-        tracing::info!(target: "policy", subject = ?registered.subject(), ?outcome, "dry run");
+/// Counts what dry-run policies would have denied, and logs it: all connections may be of that kind, so
+/// one line a second.
+pub(crate) fn rehearse(worker: &Worker, registered: &Registered, snapshot: &Snapshot) {
+    let Some(Rehearsal::Deny(reason)) = registered.subject().rehearse(snapshot) else { return };
+    worker.metrics.dry_run_denials.inc();
+    let now = Instant::now();
+    if worker.dry_run_logged.get().is_none_or(|last| now.duration_since(last) >= LOG_DRY_RUN_EVERY) {
+        worker.dry_run_logged.set(Some(now));
+        tracing::info!(target: "policy", subject = ?registered.subject(), %reason, "dry run: would be denied");
     }
 }

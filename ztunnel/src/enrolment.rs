@@ -20,10 +20,10 @@ use ambit_state::Snapshot;
 use ambit_telemetry::AgentMetrics;
 use tokio::task::JoinSet;
 
+use crate::failure::error_chain;
 use crate::identities::Identities;
 use crate::pod::{Pod, PodError, SharedPod};
 use crate::routing::{self, Families, RoutingError};
-use crate::tunnel::error_chain;
 use crate::worker::{Command, WorkerHandle};
 
 /// A pod that should be captured.

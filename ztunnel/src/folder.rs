@@ -1,18 +1,28 @@
 //! Configuration from a folder of manifests, watched: every change is compiled and published at once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ambit_compile::{Compiled, Issue, Options, Store};
 use ambit_model::LocalPod;
-use ambit_resources::Severity;
-use ambit_state::{Interner, Shared};
+use ambit_resources::{Kind, Severity};
+use ambit_state::Shared;
 use ambit_telemetry::AgentMetrics;
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
+
+use crate::failure::error_chain;
+use crate::folder_watch::{Changed, Watch};
+use crate::saved::Saved;
+
+/// How often files are looked at, whether an event told of them or not.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// How often a folder that is gone is looked for.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
 
 /// Why the folder cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +34,12 @@ pub(crate) enum FolderError {
         path: PathBuf,
         /// Why.
         source: io::Error,
+    },
+    /// It was removed or renamed.
+    #[error("the configuration folder {} is gone", path.display())]
+    Gone {
+        /// Which.
+        path: PathBuf,
     },
     /// It cannot be watched.
     #[error("cannot watch the configuration folder {}", path.display())]
@@ -40,26 +56,28 @@ pub(crate) enum FolderError {
 pub(crate) struct Published {
     /// Pods of this node that are to be enrolled.
     pub(crate) pods: Arc<[LocalPod]>,
-    /// Whether everything that was ever asked for is in force, in this version or an earlier one. A
-    /// policy that was wrong from the start is not.
-    pub(crate) complete: bool,
+    /// Why what is in force may not be what was asked for; the node is not ready then.
+    pub(crate) problem: Option<String>,
 }
 
 /// The folder, and where what it says is published.
 pub(crate) struct Folder {
     path: PathBuf,
     node: String,
-    options: Options,
     store: Store,
-    /// Files read, to notice the ones that are gone.
-    files: BTreeSet<String>,
-    interner: Interner,
+    /// Files read, as they were then.
+    files: BTreeMap<String, Option<Stamp>>,
+    saved: Saved,
+    /// Files with a policy that was never valid, and so is not in force.
+    lacking: BTreeSet<String>,
+    /// Whether anything was published yet.
+    started: bool,
     state: Arc<Shared>,
     version: watch::Sender<u64>,
     published: watch::Sender<Published>,
     metrics: AgentMetrics,
     /// What is wrong with objects together, as it was last reported.
-    reported: Vec<String>,
+    reported: HashSet<Issue>,
 }
 
 /// Where a folder publishes.
@@ -75,91 +93,161 @@ pub(crate) struct Outlet {
 }
 
 impl Folder {
-    /// A folder that nothing was read of yet.
-    pub(crate) fn new(path: PathBuf, node: String, options: Options, outlet: Outlet) -> Self {
+    /// A folder that nothing was read of yet. `saved` is where the last valid version of each file is kept.
+    pub(crate) fn new(path: PathBuf, saved: PathBuf, node: String, options: Options, outlet: Outlet) -> Self {
         Self {
             path,
             node,
-            options,
-            store: Store::default(),
-            files: BTreeSet::new(),
-            interner: Interner::default(),
+            store: Store::new(options),
+            files: BTreeMap::new(),
+            saved: Saved(saved),
+            lacking: BTreeSet::new(),
+            started: false,
             state: outlet.state,
             version: outlet.version,
             published: outlet.published,
             metrics: outlet.metrics,
-            reported: Vec::new(),
+            reported: HashSet::new(),
         }
     }
 
-    /// Reads everything, publishes it, and goes on with every change. Returns only on failure.
+    /// Reads everything, publishes it, and goes on with every change. Returns only if the folder cannot
+    /// be read at the start.
     pub(crate) async fn serve(mut self) -> Result<(), FolderError> {
         // Watched before it is read: a change in between is read twice, not missed.
         let mut watch = Watch::start(&self.path)?;
-        self.read_all()?;
+        self.read_changed()?;
+        self.saved.retain(|name| self.files.contains_key(name));
         self.publish();
         loop {
-            let changed =
-                watch.changed().await.map_err(|source| FolderError::Watch { path: self.path.clone(), source })?;
-            match changed {
-                Changed::Files(names) if names.iter().any(|name| is_manifest(name)) => {
-                    names.iter().for_each(|name| self.read_one(name));
-                }
-                Changed::Files(_) => continue,
-                Changed::Unknown => self.read_all()?,
+            let seen = tokio::select! {
+                changed = watch.changed() => self.act_on(changed),
+                // What no event told: a file system of another machine, a folder below a link.
+                () = tokio::time::sleep(LOOK_AGAIN) => self.read_changed(),
+            };
+            match seen {
+                Ok(true) => self.publish(),
+                Ok(false) => {}
+                Err(error) => watch = self.wait_for_folder(error).await,
             }
-            self.publish();
         }
     }
 
-    fn read_all(&mut self) -> Result<(), FolderError> {
-        let mut found = BTreeSet::new();
-        for name in list(&self.path)? {
-            self.read_one(&name);
-            found.insert(name);
+    /// Whether anything may have changed.
+    fn act_on(&mut self, changed: Changed) -> Result<bool, FolderError> {
+        match changed {
+            Changed::Files(names) => {
+                let manifests = names.iter().filter(|name| is_manifest(name));
+                Ok(manifests.map(|name| self.read_one(name)).count() > 0)
+            }
+            Changed::Unknown => self.read_changed(),
+            Changed::Gone => Err(FolderError::Gone { path: self.path.clone() }),
         }
-        for gone in self.files.difference(&found).cloned().collect::<Vec<_>>() {
-            self.read_one(&gone);
+    }
+
+    /// The folder is gone, or cannot be read. What it said stays in force, and readiness says why nothing
+    /// newer is; it is watched again as soon as it is there.
+    async fn wait_for_folder(&mut self, error: FolderError) -> Watch {
+        tracing::error!(error = &error as &dyn std::error::Error, "what was configured before stays in force");
+        self.published.send_modify(|published| published.problem = Some(error_chain(&error)));
+        loop {
+            tokio::time::sleep(TRY_AGAIN).await;
+            if let Ok(watch) = Watch::start(&self.path)
+                && self.read_changed().is_ok()
+            {
+                tracing::info!(path = %self.path.display(), "the configuration folder is there again");
+                self.publish();
+                return watch;
+            }
         }
-        Ok(())
+    }
+
+    /// Reads what changed since it was read. Returns whether anything did.
+    fn read_changed(&mut self) -> Result<bool, FolderError> {
+        let found = list(&self.path)?;
+        let gone: Vec<_> = self.files.keys().filter(|name| !found.contains(*name)).cloned().collect();
+        let mut any = !gone.is_empty();
+        for name in found.iter().chain(&gone) {
+            let stamp = Stamp::of(&self.path.join(name));
+            if stamp.is_none() || self.files.get(name) != Some(&stamp) {
+                any = true;
+                self.read_one(name);
+            }
+        }
+        Ok(any)
     }
 
     fn read_one(&mut self, name: &str) {
-        if !is_manifest(name) {
-            return;
-        }
-        match fs::read_to_string(self.path.join(name)) {
+        let path = self.path.join(name);
+        let stamp = Stamp::of(&path);
+        match fs::read_to_string(&path) {
             Ok(text) => {
-                self.files.insert(name.to_owned());
-                for issue in self.store.replace_file(name, &text) {
-                    report(&issue);
-                }
+                let issues = self.replace(name, &text);
+                issues.iter().for_each(report);
+                self.files.insert(name.to_owned(), stamp);
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.files.remove(name);
                 self.store.remove_file(name);
+                self.saved.remove(name);
+                self.lacking.remove(name);
             }
-            // What it said before stays in force.
             Err(error) => {
-                tracing::error!(file = name, %error, "cannot read a manifest; what it said before stays in force")
+                tracing::error!(file = name, %error, "cannot read a manifest; what it said before stays in force");
+                if !self.files.contains_key(name) {
+                    // The text of a file that is not there is never valid: so the store counts it as lacking.
+                    self.replace(name, "unreadable: [");
+                }
+                self.files.insert(name.to_owned(), None);
             }
         }
     }
 
+    /// Takes a file's text. The first time, where it is not valid, its last valid version is taken from
+    /// before the restart, so that a mistake made since then changes nothing.
+    fn replace(&mut self, name: &str, text: &str) -> Vec<Issue> {
+        let issues = self.store.replace_file(name, text);
+        if issues.iter().all(|issue| issue.severity != Severity::Error) {
+            self.saved.keep(name, text);
+            self.lacking.remove(name);
+            return issues;
+        }
+        if self.files.contains_key(name) {
+            return issues;
+        }
+        if let Some(valid) = self.saved.text(name) {
+            self.store.replace_file(name, &valid);
+            return self.store.replace_file(name, text);
+        }
+        if issues.iter().any(may_hide_a_policy) {
+            self.lacking.insert(name.to_owned());
+        }
+        issues
+    }
+
     /// Reports what is wrong with objects together: each message once, not with every change.
     fn report_together(&mut self, compiled: &Compiled) {
-        let reported = compiled.issues.iter().map(ToString::to_string).collect();
-        let before = std::mem::replace(&mut self.reported, reported);
-        compiled.issues.iter().filter(|issue| !before.contains(&issue.to_string())).for_each(report);
+        let before = std::mem::replace(&mut self.reported, compiled.issues.iter().cloned().collect());
+        compiled.issues.iter().filter(|issue| !before.contains(*issue)).for_each(report);
         self.metrics.config_issues.set(i64::try_from(compiled.issues.len()).unwrap_or(i64::MAX));
     }
 
     fn publish(&mut self) {
-        let compiled = self.store.compile(&self.options);
+        // Without a policy that was never valid, more would be allowed than its writer meant: then nothing is
+        // in force at all. Later on, everything else goes on as it was.
+        if !self.started && !self.lacking.is_empty() {
+            let files: Vec<_> = self.lacking.iter().map(String::as_str).collect();
+            let problem =
+                format!("nothing is in force: a policy was never valid (see the log) in {}", files.join(", "));
+            self.published.send_replace(Published { problem: Some(problem), ..Published::default() });
+            return;
+        }
+        self.started = true;
+        let compiled = self.store.compile();
         self.report_together(&compiled);
         let pods = compiled.local_pods_of(&self.node).into();
-        let workloads = compiled.workloads.into_iter().map(|workload| self.interner.workload(workload)).collect();
-        let (snapshot, changes) = self.state.load().replace_all(workloads, compiled.services, compiled.authorizations);
+        let Compiled { workloads, services, authorizations, .. } = compiled;
+        let (snapshot, changes) = self.state.load().replace_all(workloads, services, authorizations);
         tracing::debug!(
             workloads = changes.workloads.len(),
             services = changes.services.len(),
@@ -168,20 +256,20 @@ impl Folder {
         );
         let version = self.state.publish(snapshot);
         self.version.send_replace(version);
-        self.published.send_replace(Published { pods, complete: self.store.is_complete() });
+        self.published.send_replace(Published { pods, problem: None });
     }
 }
 
 /// Reads a folder once.
-pub(crate) fn check(path: &Path, options: &Options) -> Result<(Compiled, Vec<Issue>), FolderError> {
-    let mut store = Store::default();
+pub(crate) fn check(path: &Path, options: Options) -> Result<(Compiled, Vec<Issue>), FolderError> {
+    let mut store = Store::new(options);
     let mut issues = Vec::new();
     for name in list(path)? {
         let file = path.join(&name);
         let text = fs::read_to_string(&file).map_err(|source| FolderError::Read { path: file, source })?;
         issues.extend(store.replace_file(&name, &text));
     }
-    let compiled = store.compile(options);
+    let compiled = store.compile();
     issues.extend(compiled.issues.iter().cloned());
     Ok((compiled, issues))
 }
@@ -191,23 +279,28 @@ pub(crate) fn options(trust_domain: &str, cluster: &str, root_namespace: &str) -
     Options { trust_domain: trust_domain.into(), cluster: cluster.into(), root_namespace: root_namespace.into() }
 }
 
-fn list(path: &Path) -> Result<Vec<String>, FolderError> {
+fn list(path: &Path) -> Result<BTreeSet<String>, FolderError> {
     let failed = |source| FolderError::Read { path: path.to_owned(), source };
-    let mut names = Vec::new();
+    let mut names = BTreeSet::new();
     for entry in fs::read_dir(path).map_err(failed)? {
         if let Ok(name) = entry.map_err(failed)?.file_name().into_string()
             && is_manifest(&name)
         {
-            names.push(name);
+            names.insert(name);
         }
     }
-    names.sort();
     Ok(names)
 }
 
 /// Editors leave all sorts of files; hidden ones are theirs.
 fn is_manifest(name: &str) -> bool {
     !name.starts_with('.') && [".yaml", ".yml", ".json"].iter().any(|end| name.ends_with(end))
+}
+
+/// Whether what is wrong may keep a policy out of force: what cannot be read may be one.
+fn may_hide_a_policy(issue: &Issue) -> bool {
+    let is_policy = |kind| matches!(kind, Kind::AuthorizationPolicy | Kind::PeerAuthentication);
+    issue.severity == Severity::Error && issue.object.as_ref().is_none_or(|object| is_policy(object.kind))
 }
 
 fn report(issue: &Issue) {
@@ -218,44 +311,18 @@ fn report(issue: &Issue) {
     }
 }
 
-/// What happened in the folder.
-enum Changed {
-    /// These files were written, moved or removed.
-    Files(BTreeSet<String>),
-    /// Too much at once for the kernel to tell.
-    Unknown,
+/// A file as it was when it was read: who writes another version changes one of these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    inode: u64,
+    length: u64,
+    modified: (i64, i64),
 }
 
-/// Tells what changes in a folder: a thread that does nothing but wait for the kernel to say so.
-struct Watch(mpsc::UnboundedReceiver<Result<Changed, nix::Error>>);
-
-impl Watch {
-    fn start(path: &Path) -> Result<Self, FolderError> {
-        let failed = |source| FolderError::Watch { path: path.to_owned(), source };
-        let inotify = Inotify::init(InitFlags::IN_CLOEXEC).map_err(failed)?;
-        let changes = AddWatchFlags::IN_CLOSE_WRITE
-            | AddWatchFlags::IN_MOVED_TO
-            | AddWatchFlags::IN_MOVED_FROM
-            | AddWatchFlags::IN_DELETE;
-        inotify.add_watch(path, changes).map_err(failed)?;
-        let (changes, receiver) = mpsc::unbounded_channel();
-        // It ends with the process, or with the first change after nobody listens any more.
-        std::thread::Builder::new()
-            .name("folder".to_owned())
-            .spawn(move || while changes.send(inotify.read_events().map(summarise)).is_ok() {})
-            .map_err(|source| FolderError::Read { path: path.to_owned(), source })?;
-        Ok(Self(receiver))
+impl Stamp {
+    fn of(path: &Path) -> Option<Self> {
+        let metadata = fs::metadata(path).ok()?;
+        let modified = (metadata.mtime(), metadata.mtime_nsec());
+        Some(Self { inode: metadata.ino(), length: metadata.len(), modified })
     }
-
-    /// Waits for the next changes.
-    async fn changed(&mut self) -> Result<Changed, nix::Error> {
-        self.0.recv().await.unwrap_or(Err(nix::Error::EPIPE))
-    }
-}
-
-fn summarise(events: Vec<InotifyEvent>) -> Changed {
-    if events.iter().any(|event| event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW)) {
-        return Changed::Unknown;
-    }
-    Changed::Files(events.into_iter().filter_map(|event| event.name?.into_string().ok()).collect())
 }

@@ -16,6 +16,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -30,19 +31,22 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::carry::carry;
+use crate::carry::{carry, must_end};
 use crate::destination;
+use crate::failure::{error_chain, tls_failure};
 use crate::gauges::Counted;
 use crate::judged::Subject;
 use crate::listener::Accepted;
+use crate::places::{Kind, Places};
 use crate::pod::{Pod, SharedPod};
-use crate::tunnel::{HANDSHAKE_TIMEOUT, TLS_BUFFER, error_chain, tls_failure};
+use crate::tunnel::{HANDSHAKE_TIMEOUT, TLS_BUFFER};
 use crate::upstream::{self, broken};
 use crate::worker::Worker;
 
 /// A tunnel into a pod, once its other end is known.
 struct Tunnel {
     pod: SharedPod,
+    places: Rc<Places>,
     peer: PeerAddr,
     /// Where it was accepted: the pod's port 15008.
     local: SocketAddr,
@@ -66,19 +70,33 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted) {
 }
 
 async fn tunnel(worker: &Rc<Worker>, accepted: Accepted) -> Result<(), CloseReason> {
-    let limit = worker.max_connections_per_pod;
-    let _place = accepted.place.as_ref().ok_or(CloseReason::Overloaded { limit })?;
+    let _place = accepted.places.take(Kind::Tunnel)?;
     let local = accepted.stream.local_addr().map_err(|error| CloseReason::Tls { detail: error.to_string() })?;
+    let trust_changed = worker.tls.trust_changed();
     let stream = handshake(worker, &accepted.pod, accepted.stream.take()).await?;
     let identity =
         VerifiedPeer::of(stream.get_ref().1).map_err(|error| CloseReason::Tls { detail: error.to_string() })?;
     let _counted = Counted::new(&worker.metrics.tunnels_open);
-    let tunnel = Rc::new(Tunnel { pod: accepted.pod, peer: accepted.peer, local, identity });
-    let settings = Settings::server();
-    let ended = ambit_hbone::serve(stream, &settings, accepted.stop, |request| {
+    let _from_peer = accepted.places.take(Kind::TunnelFrom(accepted.peer.ip()))?;
+    let (settings, no_more) = (Settings::server(), accepted.stop.child_token());
+    let expired = worker.tls.clock().sleep_until(identity.not_after());
+    let Accepted { pod, places, peer, .. } = accepted;
+    let tunnel = Rc::new(Tunnel { pod, places, peer, local, identity });
+    let serving = ambit_hbone::serve(stream, &settings, no_more.clone(), |request| {
         tokio::task::spawn_local(connection(Rc::clone(worker), Rc::clone(&tunnel), request));
     });
-    ended.await.map_err(|error| CloseReason::Http2 { detail: error_chain(&error) })
+    let mut serving = pin!(serving);
+    // What proved the peer's identity does so no longer: its next connections prove it anew.
+    let ended = tokio::select! {
+        ended = &mut serving => ended,
+        () = expired => { no_more.cancel(); serving.await }
+        () = trust_changed => { no_more.cancel(); serving.await }
+    };
+    match ended {
+        // Once told to open no more streams a client may hang up as it likes; streams that broke say so.
+        Err(error) if !no_more.is_cancelled() => Err(CloseReason::Http2 { detail: error_chain(&error) }),
+        _ => Ok(()),
+    }
 }
 
 async fn handshake(worker: &Worker, pod: &SharedPod, stream: TcpStream) -> Result<TlsStream<TcpStream>, CloseReason> {
@@ -119,6 +137,10 @@ async fn relay(
     record.addresses.destination = Some(tunnel.local);
     record.flow.service = service_asked_for(&request, &snapshot, &tunnel.pod);
 
+    let _place = match tunnel.places.take(Kind::Inbound) {
+        Ok(place) => place,
+        Err(reason) => return refuse(request, StatusCode::SERVICE_UNAVAILABLE, reason),
+    };
     let target = match target(request.authority(), tunnel) {
         Ok(target) => target,
         Err(reason) => return refuse(request, StatusCode::BAD_REQUEST, reason),
@@ -132,7 +154,7 @@ async fn relay(
         source_ip: tunnel.peer.ip(),
         destination: target.socket(),
     });
-    destination::rehearse(&registered, &snapshot);
+    destination::rehearse(worker, &registered, &snapshot);
     let permit = match registered.judge(&snapshot) {
         Ok(Some(permit)) => permit,
         Ok(None) => return refuse(request, StatusCode::UNAUTHORIZED, CloseReason::UnknownWorkload),
@@ -142,9 +164,10 @@ async fn relay(
 
     let upstream = UpstreamAddr::new(target.socket());
     let connecting = tokio::select! {
+        biased;
+        reason = must_end(worker, &registered) => Err(reason),
         connecting = upstream::connect_as(&tunnel.pod, tunnel.peer, upstream, permit) => connecting,
         () = request.given_up() => Err(CloseReason::Reset { side: "client", detail: "gave up".to_owned() }),
-        reason = registered.cut() => Err(CloseReason::PolicyChanged(reason)),
     };
     let application = match connecting {
         Ok(application) => application,

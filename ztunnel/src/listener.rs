@@ -1,6 +1,5 @@
 //! Step 1: accept. The listeners of a pod on one worker, and what each of their connections becomes.
 
-use std::cell::Cell;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -11,6 +10,7 @@ use ambit_model::PeerAddr;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
+use crate::places::Places;
 use crate::pod::{Listeners, SharedPod};
 use crate::worker::Worker;
 use crate::{inbound, outbound, plaintext};
@@ -29,8 +29,8 @@ pub(crate) struct Accepted {
     pub(crate) pod: SharedPod,
     /// Cancelled when the pod takes no more connections.
     pub(crate) stop: CancellationToken,
-    /// Its place among the pod's connections; `None` if there was none left.
-    pub(crate) place: Option<Place>,
+    /// How many the pod may have.
+    pub(crate) places: Rc<Places>,
 }
 
 /// A captured connection that nothing was done with yet: dropped, it is reset. An ordinary close would
@@ -58,70 +58,71 @@ impl Drop for Captured {
     }
 }
 
-/// One of the places a pod's connections have on this worker.
-pub(crate) struct Place(Rc<Cell<usize>>);
-
-impl Place {
-    fn take(used: &Rc<Cell<usize>>, limit: usize) -> Option<Self> {
-        let now = used.get();
-        (now < limit).then(|| {
-            used.set(now + 1);
-            Self(Rc::clone(used))
-        })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
-    }
-}
-
 /// Serves a pod until `stop`.
 pub(crate) fn serve(worker: &Rc<Worker>, pod: &SharedPod, listeners: Listeners, stop: &CancellationToken) {
+    let served = Served {
+        worker: Rc::clone(worker),
+        pod: SharedPod::clone(pod),
+        stop: stop.clone(),
+        places: Places::new(worker.max_connections_per_pod),
+    };
     for listener in listeners.outbound {
-        spawn(worker, pod, listener, stop, outbound::serve);
+        served.clone().spawn(listener, outbound::serve);
     }
     for listener in listeners.plaintext {
-        spawn(worker, pod, listener, stop, plaintext::serve);
+        served.clone().spawn(listener, plaintext::serve);
     }
     for listener in listeners.hbone {
-        spawn(worker, pod, listener, stop, inbound::serve);
+        served.clone().spawn(listener, inbound::serve);
     }
 }
 
-fn spawn<F: Future<Output = ()> + 'static>(
-    worker: &Rc<Worker>,
-    pod: &SharedPod,
-    listener: std::net::TcpListener,
-    stop: &CancellationToken,
-    handle: impl Fn(Rc<Worker>, Accepted) -> F + 'static,
-) {
-    let (worker, pod, stop) = (Rc::clone(worker), SharedPod::clone(pod), stop.clone());
-    tokio::task::spawn_local(async move {
-        let listener = match TcpListener::from_std(listener) {
-            Ok(listener) => listener,
-            Err(error) => return tracing::error!(pod = %pod.uid, %error, "cannot serve a listener"),
-        };
-        let used = Rc::new(Cell::new(0));
-        loop {
-            let accepted = tokio::select! {
-                biased;
-                () = stop.cancelled() => return,
-                accepted = listener.accept() => accepted,
+/// A pod and what all its listeners share.
+#[derive(Clone)]
+struct Served {
+    worker: Rc<Worker>,
+    pod: SharedPod,
+    stop: CancellationToken,
+    places: Rc<Places>,
+}
+
+impl Served {
+    fn spawn<F: Future<Output = ()> + 'static>(
+        self,
+        listener: std::net::TcpListener,
+        handle: impl Fn(Rc<Worker>, Accepted) -> F + 'static,
+    ) {
+        tokio::task::spawn_local(async move {
+            let listener = match TcpListener::from_std(listener) {
+                Ok(listener) => listener,
+                Err(error) => return tracing::error!(pod = %self.pod.uid, %error, "cannot serve a listener"),
             };
-            match accepted {
-                Ok((stream, peer)) => {
-                    let place = Place::take(&used, worker.max_connections_per_pod);
-                    let (stream, peer) = (Captured(Some(stream)), PeerAddr::new(peer));
-                    let (pod, stop) = (SharedPod::clone(&pod), stop.clone());
-                    let accepted = Accepted { stream, peer, pod, stop, place };
-                    tokio::task::spawn_local(handle(Rc::clone(&worker), accepted));
+            loop {
+                let accepted = tokio::select! {
+                    biased;
+                    () = self.stop.cancelled() => return,
+                    accepted = listener.accept() => accepted,
+                };
+                match accepted {
+                    Ok((stream, peer)) => {
+                        let accepted = self.accepted(stream, PeerAddr::new(peer));
+                        tokio::task::spawn_local(handle(Rc::clone(&self.worker), accepted));
+                    }
+                    Err(error) => refused(&self.pod, &error).await,
                 }
-                Err(error) => refused(&pod, &error).await,
             }
+        });
+    }
+
+    fn accepted(&self, stream: TcpStream, peer: PeerAddr) -> Accepted {
+        Accepted {
+            stream: Captured(Some(stream)),
+            peer,
+            pod: SharedPod::clone(&self.pod),
+            stop: self.stop.clone(),
+            places: Rc::clone(&self.places),
         }
-    });
+    }
 }
 
 /// The peer may be gone already, which is nothing; or we are out of something, which will pass.

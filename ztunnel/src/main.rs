@@ -6,7 +6,9 @@ mod carry;
 mod config;
 mod destination;
 mod enrolment;
+mod failure;
 mod folder;
+mod folder_watch;
 mod gauges;
 mod identities;
 mod inbound;
@@ -14,9 +16,11 @@ mod judged;
 mod listener;
 mod original_dst;
 mod outbound;
+mod places;
 mod plaintext;
 mod pod;
 mod routing;
+mod saved;
 mod servers;
 mod source;
 mod tunnel;
@@ -40,7 +44,7 @@ fn main() -> ExitCode {
     match start(&Args::parse()) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("ztunnel: {}", tunnel::error_chain(error.as_ref()));
+            eprintln!("ztunnel: {}", failure::error_chain(error.as_ref()));
             ExitCode::FAILURE
         }
     }
@@ -88,7 +92,7 @@ fn logs(args: &Args) -> anyhow::Result<Logs> {
 fn check(args: &Args) -> anyhow::Result<ExitCode> {
     let folder = args.config.as_deref().context("--config is missing")?;
     let options = folder::options(args.trust_domain.as_str(), args.cluster.as_str(), args.root_namespace.as_str());
-    let (compiled, issues) = folder::check(folder, &options)?;
+    let (compiled, issues) = folder::check(folder, options)?;
     for issue in &issues {
         eprintln!("{issue}");
     }

@@ -15,14 +15,16 @@
 //! only held to its own: a connection ends when the pod leaves the mesh or its identity changes.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use ambit_model::{CloseReason, UpstreamAddr};
 use ambit_state::{Candidate, Route, Via};
 use ambit_telemetry::{ConnectionRecord, Direction, Party, SecurityPolicy};
 
-use crate::carry::carry;
+use crate::carry::{carry, must_end};
 use crate::judged::Subject;
 use crate::listener::Accepted;
+use crate::places::Kind;
 use crate::source::Source;
 use crate::upstream::Upstream;
 use crate::worker::Worker;
@@ -37,8 +39,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted) {
 }
 
 async fn relay(worker: &Rc<Worker>, accepted: Accepted, record: &mut ConnectionRecord) -> Result<(), CloseReason> {
-    let limit = worker.max_connections_per_pod;
-    let _place = accepted.place.as_ref().ok_or(CloseReason::Overloaded { limit })?;
+    let _place = accepted.places.take(Kind::Outbound)?;
     let destination = original_dst::of_captured(worker, &accepted)?;
     record.addresses.destination = Some(destination.socket());
 
@@ -56,8 +57,7 @@ async fn relay(worker: &Rc<Worker>, accepted: Accepted, record: &mut ConnectionR
 
     let upstream = tokio::select! {
         upstream = open(worker, &accepted, &source, &route, record) => upstream?,
-        reason = registered.cut() => return Err(CloseReason::PolicyChanged(reason)),
-        () = worker.drain.cut_off().cancelled() => return Err(CloseReason::Drained),
+        reason = must_end(worker, &registered) => return Err(reason),
     };
     record.established();
     let bytes = record.bytes();
@@ -111,6 +111,7 @@ fn may_try_another(reason: &CloseReason) -> bool {
         | CloseReason::NoOriginalDst
         | CloseReason::AgentPort { .. }
         | CloseReason::UnknownWorkload
+        | CloseReason::UnknownDestination { .. }
         | CloseReason::NoHealthyUpstream { .. }
         | CloseReason::NoSuchPort { .. }
         | CloseReason::Denied(_)
@@ -124,7 +125,7 @@ fn may_try_another(reason: &CloseReason) -> bool {
 }
 
 fn describe(record: &mut ConnectionRecord, candidate: &Candidate) {
-    record.flow.destination = Party { workload: candidate.workload.clone(), identity: None };
+    record.flow.destination = Party { workload: Some(Arc::clone(&candidate.workload)), identity: None };
     match &candidate.via {
         Via::Tunnel { peer, .. } => {
             record.flow.security = SecurityPolicy::MutualTls;

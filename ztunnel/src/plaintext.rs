@@ -7,9 +7,10 @@ use std::rc::Rc;
 use ambit_model::{CloseReason, UpstreamAddr};
 use ambit_telemetry::{ConnectionRecord, Direction, Party, SecurityPolicy};
 
-use crate::carry::carry;
+use crate::carry::{carry, must_end};
 use crate::judged::Subject;
 use crate::listener::Accepted;
+use crate::places::Kind;
 use crate::upstream::{connect_as, splice_plain_streams};
 use crate::worker::Worker;
 use crate::{destination, original_dst};
@@ -23,8 +24,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted) {
 }
 
 async fn relay(worker: &Rc<Worker>, accepted: Accepted, record: &mut ConnectionRecord) -> Result<(), CloseReason> {
-    let limit = worker.max_connections_per_pod;
-    let _place = accepted.place.as_ref().ok_or(CloseReason::Overloaded { limit })?;
+    let _place = accepted.places.take(Kind::Inbound)?;
     let snapshot = worker.snapshot();
     destination::describe(record, &snapshot, &accepted.pod);
     record.flow.security = SecurityPolicy::None;
@@ -40,12 +40,15 @@ async fn relay(worker: &Rc<Worker>, accepted: Accepted, record: &mut ConnectionR
         source_ip: accepted.peer.ip(),
         destination: destination.socket(),
     });
-    destination::rehearse(&registered, &snapshot);
+    destination::rehearse(worker, &registered, &snapshot);
     let permit = registered.judge(&snapshot).map_err(CloseReason::Denied)?.ok_or(CloseReason::UnknownWorkload)?;
     drop(snapshot);
 
     let upstream = UpstreamAddr::new(destination.socket());
-    let application = connect_as(&accepted.pod, accepted.peer, upstream, permit).await?;
+    let application = tokio::select! {
+        application = connect_as(&accepted.pod, accepted.peer, upstream, permit) => application?,
+        reason = must_end(worker, &registered) => return Err(reason),
+    };
     record.established();
     let bytes = record.bytes();
     let splice = splice_plain_streams(accepted.stream.take(), application, &bytes);

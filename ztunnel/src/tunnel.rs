@@ -1,23 +1,27 @@
 //! Step 6, through the tunnel: one HTTP/2 connection over mutual TLS for each (source identity,
 //! destination), from the source pod's own namespace, so that the pod's address stays on the wire.
 
+use std::hash::{Hash, Hasher};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ambit_hbone::{
-    Authority, Baggage, ConnectRequest, Forwarded, OpenError, Pool, PoolError, TraceParent, TunnelStream,
+    Authority, Baggage, ConnectRequest, Dialled, Forwarded, OpenError, Pool, PoolError, TraceParent, TunnelStream,
 };
-use ambit_identity::PeerError;
+use ambit_identity::VerifiedPeer;
 use ambit_model::{CloseReason, Identity, TunnelTarget, UpstreamAddr, Workload};
 use ambit_state::Route;
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::failure::{error_chain, tls_failure};
 use crate::listener::Accepted;
 use crate::pod::SharedPod;
 use crate::source::Source;
@@ -32,21 +36,39 @@ pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// meanwhile, for at most [`upstream::CONNECT_TIMEOUT`].
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// A tunnel is used for so long at least: one whose peer's certificate expires in this moment must
+/// not be dialled again and again.
+const SHORTEST_USE: Duration = Duration::from_secs(1);
+
 /// Plaintext that rustls may hold before it is sealed. More would only fall out of the cache between
 /// being written and being sealed.
 pub(crate) const TLS_BUFFER: usize = 128 << 10;
 
 /// Connections with all of these alike share a tunnel.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone)]
 pub(crate) struct TunnelKey {
     /// The source pod, by namespace cookie: its address is on the wire.
     pub(crate) pod: u64,
-    /// Who the tunnel says the source is.
-    identity: Identity,
     /// Where it ends.
     peer: SocketAddr,
-    /// Who may be there.
-    expected: Box<[Identity]>,
+    /// Who it says the source is, and who may be there. Compared by pointer: a renewed certificate or
+    /// another trust bundle is another configuration, and what was proved by the old one admits no new
+    /// connection.
+    tls: Arc<ClientConfig>,
+}
+
+impl PartialEq for TunnelKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.pod == other.pod && self.peer == other.peer && Arc::ptr_eq(&self.tls, &other.tls)
+    }
+}
+
+impl Eq for TunnelKey {}
+
+impl Hash for TunnelKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.pod, self.peer, Arc::as_ptr(&self.tls)).hash(state);
+    }
 }
 
 /// Open tunnels of a worker.
@@ -71,12 +93,13 @@ pub(crate) async fn open(
     source: &Source,
     wanted: &Wanted<'_>,
 ) -> Result<TunnelStream, CloseReason> {
-    let key = TunnelKey {
-        pod: accepted.pod.netns.cookie(),
-        identity: source.workload.identity.clone(),
-        peer: wanted.peer,
-        expected: wanted.expected.into(),
-    };
+    let identity = &source.workload.identity;
+    let tls = worker
+        .tls
+        .client_config(identity, wanted.expected)
+        .await
+        .map_err(|error| CloseReason::NoCertificate { identity: identity.to_string(), detail: error_chain(&error) })?;
+    let key = TunnelKey { pod: accepted.pod.netns.cookie(), peer: wanted.peer, tls };
     let request = ConnectRequest {
         authority: Authority::Address(wanted.target),
         baggage: Some(baggage(&source.workload).header()),
@@ -99,37 +122,21 @@ pub(crate) async fn open(
         .map_err(|error| refused(error, wanted.peer))
 }
 
-async fn dial(worker: &Worker, pod: &SharedPod, key: &TunnelKey) -> Result<TlsStream<TcpStream>, CloseReason> {
-    let config = worker.tls.client_config(&key.identity, &key.expected).await.map_err(|error| {
-        CloseReason::NoCertificate { identity: key.identity.to_string(), detail: error_chain(&error) }
-    })?;
+async fn dial(worker: &Worker, pod: &SharedPod, key: &TunnelKey) -> Result<Dialled<TlsStream<TcpStream>>, CloseReason> {
     let stream = upstream::connect(worker, pod, UpstreamAddr::new(key.peer)).await?;
     // Never sent (no SNI) and never compared: the verifier looks at the identity.
     let name = ServerName::IpAddress(key.peer.ip().into());
-    let handshake = TlsConnector::from(config).connect_with(name, stream, |tls| {
+    let handshake = TlsConnector::from(Arc::clone(&key.tls)).connect_with(name, stream, |tls| {
         tls.set_buffer_limit(Some(TLS_BUFFER));
     });
-    timeout(HANDSHAKE_TIMEOUT, handshake)
+    let failed = |detail: String| CloseReason::Tls { detail: format!("{}: {detail}", key.peer) };
+    let io = timeout(HANDSHAKE_TIMEOUT, handshake)
         .await
         .unwrap_or_else(|elapsed| Err(io::Error::new(io::ErrorKind::TimedOut, elapsed)))
-        .map_err(|error| CloseReason::Tls { detail: format!("{}: {}", key.peer, tls_failure(&error)) })
-}
-
-/// Why a handshake failed: the peer's certificate first, as that is what operators can mend.
-pub(crate) fn tls_failure(error: &io::Error) -> String {
-    PeerError::from_io(error).map_or_else(|| error_chain(error), |peer| peer.to_string())
-}
-
-/// An error with its causes, on one line.
-pub(crate) fn error_chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
+        .map_err(|error| failed(tls_failure(&error)))?;
+    let peer = VerifiedPeer::of(io.get_ref().1).map_err(|error| failed(error.to_string()))?;
+    let left = peer.not_after().duration_since(worker.tls.clock().now()).unwrap_or_default();
+    Ok(Dialled { io, until: Some(Instant::now() + left.max(SHORTEST_USE)) })
 }
 
 fn refused(error: PoolError<CloseReason>, peer: SocketAddr) -> CloseReason {

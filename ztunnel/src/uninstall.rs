@@ -14,7 +14,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     ambit_ebpf_loader::uninstall(&config::pins(args, node))?;
     let Some(path) = &args.config else { return Ok(()) };
     let options = folder::options(args.trust_domain.as_str(), args.cluster.as_str(), args.root_namespace.as_str());
-    let (compiled, _issues) = folder::check(path, &options)?;
+    let (compiled, _issues) = folder::check(path, options)?;
     for pod in compiled.local_pods_of(node) {
         let addresses =
             compiled.workloads.iter().find(|workload| workload.uid == pod.uid).map(|found| &found.addresses);

@@ -14,14 +14,14 @@ use socket2::Socket;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
+use crate::failure::error_chain;
 use crate::pod::Pod;
-use crate::tunnel::error_chain;
 use crate::worker::Worker;
 
 /// Longest wait for a TCP connection, as the field's node proxies wait.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Connects from a pod's own address: a tunnel, or a destination outside of the mesh. The kernel is told
+/// Connects from a pod's own address: a tunnel, or a workload without one. The kernel is told
 /// the socket, or it would be captured like the pod's own.
 pub(crate) async fn connect(worker: &Worker, pod: &Pod, to: UpstreamAddr) -> Result<TcpStream, CloseReason> {
     establish(pod, to, || {
@@ -77,7 +77,7 @@ async fn establish(
 pub(crate) enum Upstream {
     /// A stream of a tunnel.
     Tunnel(TunnelStream),
-    /// A destination outside of the mesh.
+    /// A workload that takes no tunnels.
     Plain(TcpStream),
 }
 

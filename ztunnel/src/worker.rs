@@ -1,13 +1,13 @@
 //! A worker: one thread, one single-threaded runtime, and everything of the connections it accepted:
 //! their sockets, tunnels and buffers never leave it, so nothing on the data path is locked or shared.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ambit_ebpf_loader::{AgentSockets, MapFault, Node, OriginalDestinations};
 use ambit_hbone::Settings;
@@ -85,6 +85,8 @@ pub(crate) struct Worker {
     pub(crate) rng: RefCell<SmallRng>,
     /// Most open connections of one pod, each way.
     pub(crate) max_connections_per_pod: usize,
+    /// When a dry-run policy's denial was last logged.
+    pub(crate) dry_run_logged: Cell<Option<Instant>>,
 }
 
 impl Worker {
@@ -150,6 +152,7 @@ async fn run(parts: WorkerParts, kernel: Kernel, mut commands: mpsc::UnboundedRe
         connections: Rc::default(),
         rng: RefCell::new(SmallRng::from_rng(&mut rand::rng())),
         max_connections_per_pod: parts.max_connections_per_pod,
+        dry_run_logged: Cell::default(),
     });
     tokio::task::spawn_local(judge_again_on_change(Rc::clone(&worker), published));
     tokio::task::spawn_local(gauges::show_pool(Rc::clone(&worker)));

@@ -9,67 +9,64 @@ mod rule;
 mod source;
 pub(crate) mod values;
 
+use std::sync::Arc;
+
 use ambit_model::{Action, Authorization, PolicyKey, Scope};
-use ambit_resources::{self as resources, AuthorizationPolicy, FieldPath, Pod, WorkloadSelector};
+use ambit_resources::{self as resources, AuthorizationPolicy, FieldPath, ObjectId, WorkloadSelector};
 
 use crate::Problem;
 use crate::findings::Findings;
-use crate::index::Item;
+use crate::labels::{Labels, Selector};
+use crate::shared::Shared;
 use rule::Policy;
 
 const DRY_RUN: &str = "istio.io/dry-run";
 
 /// A policy, and the pods that list it.
 #[derive(Debug)]
-pub(crate) struct Selected<'a> {
-    pub(crate) authorization: Authorization,
-    selector: Option<&'a WorkloadSelector>,
-    /// The namespace of the pods it may select; absent: any.
-    namespace: Option<&'a str>,
+pub(crate) struct Selected {
+    pub(crate) authorization: Arc<Authorization>,
+    /// None for one that is in force for all pods of its scope, and listed by none.
+    selector: Labels,
+    /// Whether it may select pods of any namespace.
+    anywhere: bool,
 }
 
-impl Selected<'_> {
-    /// Whether the pod lists it.
-    pub(crate) fn selects(&self, pod: &Item<'_, Pod>) -> bool {
-        self.namespace.is_none_or(|namespace| namespace == pod.namespace())
-            && self.selector.is_some_and(|selector| selector.selects(&pod.object.metadata.labels))
-    }
-
-    /// Its name.
-    pub(crate) fn key(&self) -> PolicyKey {
-        self.authorization.key.clone()
+impl Selected {
+    pub(crate) fn selector(&self) -> Selector<'_, &PolicyKey> {
+        let key = &self.authorization.key;
+        Selector { namespace: (!self.anywhere).then_some(&*key.namespace), labels: &self.selector, what: key }
     }
 }
 
 /// A policy as the node agents enforce it; nothing for what is not theirs. Depends on the policy
 /// alone. The result is worth something only where there are no errors among the findings.
-pub(crate) fn compile<'a>(
-    item: &Item<'a, AuthorizationPolicy>,
-    root_namespace: &str,
+pub(crate) fn prepare(
+    id: &ObjectId,
+    policy: &AuthorizationPolicy,
+    shared: &mut Shared,
     findings: &mut Findings<'_>,
-) -> Option<Selected<'a>> {
-    let (id, spec) = (&item.origin.id, &item.object.spec);
+) -> Option<Selected> {
+    let spec = &policy.spec;
     check_provider(spec, findings);
     check_selector(spec.selector.as_ref(), findings);
     let action = if is_for_waypoint(spec, findings) { None } else { action(spec, findings) };
-    let policy = Policy { action, namespace: &id.namespace };
+    let compiler = Policy { action, namespace: &id.namespace };
     let at = FieldPath::of("spec.rules");
     let rules = spec.rules.iter().enumerate();
-    let rules = rules.filter_map(|(i, rule)| policy.rule(rule, &at.index(i), findings)).collect();
-    let dry_run = dry_run(item.object, findings);
-    let selector = spec.selector.as_ref().filter(|selector| !selector.match_labels.is_empty());
-    let is_root = *id.namespace == *root_namespace;
-    let scope = match (selector, is_root) {
-        (Some(_), _) => Scope::WorkloadSelector,
-        (None, true) => Scope::Global,
-        (None, false) => Scope::Namespace,
+    let rules = rules.filter_map(|(i, rule)| compiler.rule(rule, &at.index(i), findings)).collect();
+    let dry_run = dry_run(policy, findings);
+    let selector = spec.selector.as_ref().map(|selector| Labels::of(&selector.match_labels, &mut shared.texts));
+    let selector = selector.unwrap_or_default();
+    let anywhere = id.namespace == shared.options.root_namespace;
+    let scope = match (selector.is_empty(), anywhere) {
+        (false, _) => Scope::WorkloadSelector,
+        (true, true) => Scope::Global,
+        (true, false) => Scope::Namespace,
     };
-    let key = PolicyKey { namespace: id.namespace.clone(), name: id.name.clone() };
-    Some(Selected {
-        authorization: Authorization { key, scope, action: action?, rules, dry_run },
-        selector,
-        namespace: (!is_root).then_some(&*item.origin.id.namespace),
-    })
+    let key = PolicyKey { namespace: shared.texts.share(&*id.namespace), name: id.name.clone() };
+    let authorization = Arc::new(Authorization { key, scope, action: action?, rules, dry_run });
+    Some(Selected { authorization, selector, anywhere })
 }
 
 /// What a match of the policy means; nothing where it means nothing to a node agent.

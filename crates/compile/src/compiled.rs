@@ -1,32 +1,45 @@
 //! What is in force.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
-use ambit_model::{Authorization, LocalPod, Service, Workload};
+use ambit_model::{Authorization, LocalPod, Service, TunnelProtocol, Workload, WorkloadUid};
 
 use crate::Issue;
 
-/// What is in force, each list by namespace and name.
+/// What is in force, each list by namespace and name. What is as it was when the store was last
+/// compiled is the same allocation.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Compiled {
     /// Workloads.
-    pub workloads: Vec<Workload>,
+    pub workloads: Vec<Arc<Workload>>,
     /// Services.
-    pub services: Vec<Service>,
+    pub services: Vec<Arc<Service>>,
     /// Policies: the users', and those that stand for their PeerAuthentications.
-    pub authorizations: Vec<Authorization>,
-    /// The pods to enrol, by the node they run on.
-    pub local_pods: BTreeMap<Arc<str>, Vec<LocalPod>>,
+    pub authorizations: Vec<Arc<Authorization>>,
+    /// The files of network namespaces that users named.
+    pub netns: BTreeMap<WorkloadUid, Box<Path>>,
     /// What is to be said about the objects together. What is to be said about each by itself was
     /// said when its file was given.
     pub issues: Vec<Issue>,
 }
 
 impl Compiled {
+    /// The workloads to enrol, each on the node it runs on.
+    pub fn enrolled(&self) -> impl Iterator<Item = &Arc<Workload>> {
+        let known = |workload: &&Arc<Workload>| !workload.node.is_empty();
+        self.workloads.iter().filter(|workload| workload.tunnel_protocol == TunnelProtocol::Hbone).filter(known)
+    }
+
     /// The pods to enrol on a node.
     #[must_use]
-    pub fn local_pods_of(&self, node: &str) -> &[LocalPod] {
-        self.local_pods.get(node).map(Vec::as_slice).unwrap_or_default()
+    pub fn local_pods_of(&self, node: &str) -> Vec<LocalPod> {
+        let here = self.enrolled().filter(|workload| *workload.node == *node);
+        here.map(|workload| LocalPod {
+            uid: workload.uid.clone(),
+            netns: self.netns.get(&workload.uid).map(|path| path.to_path_buf()),
+        })
+        .collect()
     }
 }

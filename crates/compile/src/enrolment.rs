@@ -11,22 +11,40 @@ const SAME_NODE: &str = "ambit.io/same-node";
 /// What a sidecar's injector leaves on a pod.
 const SIDECAR_STATUS: &str = "sidecar.istio.io/status";
 
-/// Whether the pod is enrolled. Depends on the pod and its namespace.
-pub(crate) fn is_enrolled(pod: &Pod, namespace: Option<&Metadata>) -> bool {
-    let mode = |metadata: &Metadata| metadata.labels.get(DATAPLANE_MODE).cloned().unwrap_or_default();
-    let wanted = match mode(&pod.metadata).as_str() {
-        "ambient" => true,
-        "none" => false,
-        _ => namespace.is_some_and(|namespace| mode(namespace) == "ambient"),
-    };
-    wanted && never(pod).is_none()
+/// What a namespace or a pod asks for; nothing where it leaves that to others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Wish {
+    /// To be enrolled, or not to be.
+    pub(crate) enrolled: Option<bool>,
+    /// How same-node traffic is to travel.
+    pub(crate) same_node: Option<SameNode>,
 }
 
-/// What the pod's user said about same-node traffic, or that of its namespace.
-pub(crate) fn same_node(pod: &Metadata, namespace: Option<&Metadata>) -> Option<SameNode> {
-    let said = pod.annotations.get(SAME_NODE).or_else(|| namespace?.annotations.get(SAME_NODE))?;
-    // Somebody wanted something: of the two, the tunnel cannot be less than that.
-    Some(if said == "direct" { SameNode::Direct } else { SameNode::Tunnel })
+impl Wish {
+    /// What labels and annotations ask for.
+    pub(crate) fn of(metadata: &Metadata) -> Self {
+        let enrolled = match metadata.labels.get(DATAPLANE_MODE).map(String::as_str) {
+            Some("ambient") => Some(true),
+            Some("none") => Some(false),
+            Some(_) | None => None,
+        };
+        // Somebody wanted something: of the two, the tunnel cannot be less than that.
+        let same_node = metadata.annotations.get(SAME_NODE);
+        let same_node = same_node.map(|said| if said == "direct" { SameNode::Direct } else { SameNode::Tunnel });
+        Self { enrolled, same_node }
+    }
+
+    /// What a pod asks for, or cannot have.
+    pub(crate) fn of_pod(pod: &Pod) -> Self {
+        let wish = Self::of(&pod.metadata);
+        if never(pod).is_some() { Self { enrolled: Some(false), ..wish } } else { wish }
+    }
+
+    /// A pod's wish, completed by its namespace's.
+    pub(crate) fn or(self, namespace: Self) -> Self {
+        let enrolled = self.enrolled.or(namespace.enrolled);
+        Self { enrolled, same_node: self.same_node.or(namespace.same_node) }
+    }
 }
 
 /// What is to be said about the labels and annotations of a namespace or a pod.

@@ -4,17 +4,22 @@
 //! a principal, one for each way in which the mode of a workload can come about, and the workloads
 //! list the one that is theirs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::btree_map;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use ambit_model::{Action, Authorization, Clause, Match, PolicyKey, Rule, Scope, StringMatch};
-use ambit_resources::{FieldPath, Mode, ObjectId, PeerAuthentication, Pod, Severity};
+use ambit_resources::{FieldPath, Mode, ObjectId, PeerAuthentication, Severity, Timestamp};
 
 use crate::authorization::check_selector;
 use crate::authorization::values::port;
 use crate::findings::Findings;
-use crate::index::{Index, Item};
-use crate::{Issue, Options, Problem};
+use crate::labels::{Labels, Selector, Selectors};
+use crate::place::Place;
+use crate::replica::Replica;
+use crate::shared::Shared;
+use crate::{Issue, Problem};
 
 /// The policy of workloads that are strict on every port. An underscore is in no Kubernetes name,
 /// so that no user's policy can be taken for one of these.
@@ -22,15 +27,42 @@ const STRICT: &str = "ambit_strict";
 /// What comes before the name of a PeerAuthentication with port-level modes.
 const WITH_PORTS: &str = "ambit_peer_authentication_";
 
-type Policy<'a> = Item<'a, PeerAuthentication>;
+/// A PeerAuthentication.
+#[derive(Debug)]
+pub(crate) struct Modes {
+    created: Option<Timestamp>,
+    /// Labels of the workloads it applies to; none: all of its namespace.
+    selector: Labels,
+    strict: Strict,
+    /// By port, each once.
+    ports: Box<[(u16, Strict)]>,
+}
+
+/// Whether a mode is strict; nothing where it leaves that to the wider policy.
+type Strict = Option<bool>;
+
+/// What a PeerAuthentication means by itself.
+pub(crate) fn prepare(policy: &PeerAuthentication, shared: &mut Shared) -> Modes {
+    let selector = policy.spec.selector.as_ref();
+    let ports = policy.spec.port_level_mtls.iter();
+    let ports: BTreeMap<_, _> = ports.filter_map(|(text, mtls)| Some((port(text)?, is_strict(mtls.mode)))).collect();
+    Modes {
+        created: policy.metadata.creation_timestamp.clone(),
+        selector: selector.map(|it| Labels::of(&it.match_labels, &mut shared.texts)).unwrap_or_default(),
+        strict: is_strict(policy.spec.mtls.mode),
+        ports: ports.into_iter().collect(),
+    }
+}
+
+type Policy<'a> = (Place<'a>, &'a Modes);
 
 /// The PeerAuthentications by what they apply to, of equals the oldest first.
 pub(crate) struct PeerAuthentications<'a> {
     root_namespace: Arc<str>,
     /// Those without a selector, by namespace; that of the root namespace holds for the mesh.
-    wide: BTreeMap<&'a str, &'a PeerAuthentication>,
-    /// Those with one.
-    selecting: BTreeMap<&'a str, Vec<&'a Policy<'a>>>,
+    wide: HashMap<&'a str, Policy<'a>>,
+    /// Those with one, and their ranks by age.
+    selecting: Selectors<'a, (usize, Policy<'a>)>,
     /// The policies that some workload lists.
     used: BTreeMap<PolicyKey, Authorization>,
     /// Those that were said to lose to an older one.
@@ -39,57 +71,61 @@ pub(crate) struct PeerAuthentications<'a> {
 
 impl<'a> PeerAuthentications<'a> {
     /// Sorts them, and says which are never in force.
-    pub(crate) fn of(index: &'a Index<'a>, options: &Options, issues: &mut Vec<Issue>) -> Self {
-        let mut all: Vec<&Policy<'a>> = index.peer_authentications.iter().collect();
-        all.sort_by_key(|item| age(item));
-        let (mut wide, mut selecting) = (BTreeMap::<_, &Policy<'a>>::new(), BTreeMap::<_, Vec<_>>::new());
-        for item in all {
-            if has_selector(item.object) {
-                selecting.entry(item.namespace()).or_default().push(item);
-            } else if let Some(winner) = wide.get(item.namespace()) {
-                issues.push(superseded(item, winner, false));
-            } else {
-                wide.insert(item.namespace(), item);
+    pub(crate) fn of(mut all: Vec<Policy<'a>>, root_namespace: Arc<str>, issues: &mut Vec<Issue>) -> Self {
+        all.sort_by_key(age);
+        let (selecting, all): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, modes)| !modes.selector.is_empty());
+        let mut wide = HashMap::<_, Policy<'a>>::new();
+        for policy in all {
+            match wide.entry(&*policy.0.id.namespace) {
+                Entry::Occupied(winner) => issues.push(superseded(policy.0, winner.get().0, false)),
+                Entry::Vacant(place) => drop(place.insert(policy)),
             }
         }
-        Self {
-            root_namespace: Arc::clone(&options.root_namespace),
-            wide: wide.into_iter().map(|(namespace, item)| (namespace, item.object)).collect(),
-            selecting,
-            used: BTreeMap::new(),
-            superseded: BTreeSet::new(),
-        }
+        let selecting = selecting.into_iter().enumerate().map(|(rank, (place, modes))| Selector {
+            namespace: Some(&*place.id.namespace),
+            labels: &modes.selector,
+            what: (rank, (place, modes)),
+        });
+        let selecting = Selectors::of(selecting);
+        Self { root_namespace, wide, selecting, used: BTreeMap::new(), superseded: BTreeSet::new() }
     }
 
-    /// The policy that puts the pod's effective modes in force; nothing where it takes everything.
-    /// Depends on the PeerAuthentications of the pod's namespace and of the root namespace.
-    pub(crate) fn policy_for(&mut self, pod: &Item<'_, Pod>, issues: &mut Vec<Issue>) -> Option<PolicyKey> {
-        let labels = &pod.object.metadata.labels;
-        let selects = |item: &&&Policy<'a>| item.object.spec.selector.as_ref().is_some_and(|s| s.selects(labels));
-        let mut selecting = self.selecting.get(pod.namespace()).into_iter().flatten().filter(selects);
-        let own = selecting.next().copied();
-        for (loser, winner) in selecting.zip(std::iter::repeat(own)) {
-            if let Some(winner) = winner
-                && self.superseded.insert(&loser.origin.id)
-            {
-                issues.push(superseded(loser, winner, true));
-            }
-        }
-        let wider = [pod.namespace(), &self.root_namespace];
-        let wider = wider.iter().filter_map(|namespace| self.wide.get(namespace)).map(|policy| policy.spec.mtls.mode);
-        let modes = own.map(|own| own.object.spec.mtls.mode).into_iter().chain(wider);
-        let strict = modes.into_iter().find_map(is_strict).unwrap_or(false);
-        let exceptions: Vec<u16> = own.map(|own| ports_unlike(strict, own.object)).unwrap_or_default();
+    /// The policy that puts the effective modes of a replica in force; nothing where it takes
+    /// everything. Depends on the PeerAuthentications of its namespace and of the root namespace.
+    pub(crate) fn policy_for(&mut self, replica: &Replica, issues: &mut Vec<Issue>) -> Option<PolicyKey> {
+        let own = self.oldest_selecting(replica, issues);
+        let wider = [&replica.namespace, &self.root_namespace];
+        let wider = wider.iter().filter_map(|namespace| self.wide.get(&***namespace));
+        let strict = own.iter().chain(wider).find_map(|(_, modes)| modes.strict).unwrap_or(false);
+        let exceptions = own.map(|(_, modes)| ports_unlike(strict, modes)).unwrap_or_default();
         let key = match own.filter(|_| !exceptions.is_empty()) {
-            Some(own) => PolicyKey {
-                namespace: own.origin.id.namespace.clone(),
-                name: format!("{WITH_PORTS}{}", own.origin.id.name).into(),
-            },
+            Some((Place { id, .. }, _)) => {
+                PolicyKey { namespace: id.namespace.clone(), name: format!("{WITH_PORTS}{}", id.name).into() }
+            }
             None if strict => PolicyKey { namespace: Arc::clone(&self.root_namespace), name: STRICT.into() },
             None => return None,
         };
-        self.used.entry(key.clone()).or_insert_with(|| deny_plaintext(key.clone(), strict, exceptions));
-        Some(key)
+        match self.used.entry(key) {
+            btree_map::Entry::Occupied(used) => Some(used.key().clone()),
+            btree_map::Entry::Vacant(place) => {
+                let policy = deny_plaintext(place.key().clone(), strict, exceptions);
+                Some(place.insert(policy).key.clone())
+            }
+        }
+    }
+
+    /// The one that selects a replica; of several the oldest, and the others are told.
+    fn oldest_selecting(&mut self, replica: &Replica, issues: &mut Vec<Issue>) -> Option<Policy<'a>> {
+        let mut selecting: Vec<_> = self.selecting.selecting(&replica.namespace, &replica.labels).collect();
+        selecting.sort_unstable_by_key(|(rank, _)| *rank);
+        let mut selecting = selecting.into_iter().map(|(_, policy)| *policy);
+        let winner = selecting.next()?;
+        for (loser, _) in selecting {
+            if self.superseded.insert(loser.id) {
+                issues.push(superseded(loser, winner.0, true));
+            }
+        }
+        Some(winner)
     }
 
     /// The policies that some workload lists.
@@ -116,7 +152,7 @@ fn has_selector(policy: &PeerAuthentication) -> bool {
 
 /// Whether the mode is strict; nothing where it leaves that to the wider policy. What is not mutual
 /// TLS comes in plain, so to disable it is to permit both: the tunnel is never shut.
-fn is_strict(mode: Mode) -> Option<bool> {
+fn is_strict(mode: Mode) -> Strict {
     match mode {
         Mode::Unset => None,
         Mode::Disable | Mode::Permissive => Some(false),
@@ -125,11 +161,8 @@ fn is_strict(mode: Mode) -> Option<bool> {
 }
 
 /// The ports of the policy whose mode is not that of the workload, in order.
-fn ports_unlike(strict: bool, policy: &PeerAuthentication) -> Vec<u16> {
-    let modes =
-        policy.spec.port_level_mtls.iter().filter_map(|(text, mtls)| Some((port(text)?, is_strict(mtls.mode)?)));
-    let ports: BTreeSet<u16> = modes.filter(|(_, mode)| *mode != strict).map(|(port, _)| port).collect();
-    ports.into_iter().collect()
+fn ports_unlike(strict: bool, modes: &Modes) -> Vec<u16> {
+    modes.ports.iter().filter(|(_, mode)| mode.is_some_and(|mode| mode != strict)).map(|(port, _)| *port).collect()
 }
 
 /// A policy that denies connections without a principal: on all ports but the exceptions, or on the
@@ -150,14 +183,13 @@ fn deny_plaintext(key: PolicyKey, strict: bool, exceptions: Vec<u16>) -> Authori
 }
 
 /// The oldest first. One without a time was never at the API server: it is the newest.
-fn age<'a>(item: &Policy<'a>) -> impl Ord + use<'a> {
-    let created = item.object.metadata.creation_timestamp.as_ref();
-    (created.is_none(), created, &item.origin.id)
+fn age<'a>((place, modes): &Policy<'a>) -> impl Ord + use<'a> {
+    (modes.created.is_none(), modes.created.as_ref(), place.id)
 }
 
-fn superseded(loser: &Policy<'_>, winner: &Policy<'_>, selected: bool) -> Issue {
-    let problem = Problem::Superseded { winner: winner.origin.id.clone(), selected };
-    loser.origin.issue(Severity::Warning, FieldPath::default(), problem)
+fn superseded(loser: Place<'_>, winner: Place<'_>, selected: bool) -> Issue {
+    let problem = Problem::Superseded { winner: winner.id.clone(), selected };
+    loser.issue(Severity::Warning, FieldPath::default(), problem)
 }
 
 #[cfg(test)]

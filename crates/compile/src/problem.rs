@@ -9,7 +9,7 @@ use ambit_resources::ObjectId;
 pub type Issue = ambit_resources::Issue<Problem>;
 
 /// What can be wrong with an object, or noteworthy about it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Problem {
     /// It cannot be read.
     #[error(transparent)]

@@ -1,65 +1,112 @@
 //! Services, and which ports of a pod stand behind them.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ambit_model::{
     AppProtocol, HealthPolicy, LoadBalancingMode, PortMapping, Service, ServiceKey, ServicePort, canonical_ip,
 };
-use ambit_resources::{self as resources, FieldPath, Pod, PortName};
+use ambit_resources::{self as resources, FieldPath, ObjectId, Origin, PortName};
 
 use crate::Problem;
 use crate::findings::Findings;
-use crate::index::Item;
+use crate::labels::{Labels, Selector};
+use crate::replica::Replica;
+use crate::shared::Shared;
 
 /// The DNS domain of a cluster's services.
 const CLUSTER_DOMAIN: &str = "svc.cluster.local";
 const DISTRIBUTION_ANNOTATION: &str = "networking.istio.io/traffic-distribution";
 
-/// A service as clients see it; nothing for what is only a DNS alias. Depends on the service alone.
-pub(crate) fn compile(item: &Item<'_, resources::Service>) -> Option<Service> {
-    let spec = &item.object.spec;
-    if spec.kind == "ExternalName" {
+/// A service, and which pods stand behind it.
+#[derive(Debug)]
+pub(crate) struct Frontend {
+    /// As clients see it.
+    pub(crate) service: Arc<Service>,
+    /// Labels of its pods; none: its endpoints are made by somebody else.
+    selector: Labels,
+    /// Where each of its TCP ports leads.
+    targets: Box<[Target]>,
+}
+
+/// Where a port of a service leads.
+#[derive(Debug)]
+struct Target {
+    service_port: u16,
+    app_protocol: AppProtocol,
+    pod_port: PodPort,
+}
+
+#[derive(Debug)]
+enum PodPort {
+    Number(u16),
+    Name(Arc<str>),
+}
+
+/// What a service means; nothing for what is only a DNS alias. Depends on the service alone.
+pub(crate) fn prepare(origin: &Origin, service: &resources::Service, shared: &mut Shared) -> Option<Frontend> {
+    if service.spec.kind == "ExternalName" {
         return None;
     }
+    Some(Frontend {
+        service: Arc::new(compile(&origin.id, service, shared)),
+        selector: Labels::of(&service.spec.selector, &mut shared.texts),
+        targets: tcp_ports(&service.spec).map(|port| target(port, shared)).collect(),
+    })
+}
+
+impl Frontend {
+    pub(crate) fn selector(&self) -> Selector<'_, &Self> {
+        Selector { namespace: Some(&self.service.key.namespace), labels: &self.selector, what: self }
+    }
+
+    /// The ports of a selected pod behind the service; nothing if it has none of them. Depends on
+    /// both.
+    pub(crate) fn endpoint(&self, replica: &Replica) -> Option<(ServiceKey, Vec<PortMapping>)> {
+        let mapping = |target: &Target| {
+            let target_port = match &target.pod_port {
+                PodPort::Number(number) => *number,
+                PodPort::Name(name) => replica.port(name)?,
+            };
+            let Target { service_port, app_protocol, .. } = *target;
+            Some(PortMapping { service_port, target_port, app_protocol })
+        };
+        let mut ports: Vec<_> = self.targets.iter().filter_map(mapping).collect();
+        ports.shrink_to_fit();
+        (!ports.is_empty()).then(|| (self.service.key.clone(), ports))
+    }
+}
+
+/// A service as clients see it.
+fn compile(id: &ObjectId, service: &resources::Service, shared: &mut Shared) -> Service {
+    let spec = &service.spec;
     let health_policy =
         if spec.publish_not_ready_addresses { HealthPolicy::AllowAll } else { HealthPolicy::OnlyHealthy };
-    Some(Service {
-        key: key(item),
-        name: item.origin.id.name.clone(),
+    let hostname = format!("{}.{}.{CLUSTER_DOMAIN}", id.name, id.namespace);
+    Service {
+        key: ServiceKey { namespace: shared.texts.share(&*id.namespace), hostname: hostname.into() },
+        name: Arc::clone(&id.name),
         addresses: addresses(spec).filter_map(|(_, text)| text.parse().ok()).map(canonical_ip).collect(),
         ports: tcp_ports(spec)
             .map(|port| ServicePort {
                 port: port.port,
-                name: port.name.as_str().into(),
+                name: shared.texts.share(port.name.as_str()),
                 app_protocol: app_protocol(port),
             })
             .collect(),
         subject_alt_names: Vec::new(),
         health_policy,
-        load_balancing: load_balancing(item.object),
-    })
-}
-
-/// The service's name in the mesh.
-pub(crate) fn key(item: &Item<'_, resources::Service>) -> ServiceKey {
-    let (namespace, name) = (&item.origin.id.namespace, &item.origin.id.name);
-    ServiceKey { namespace: namespace.clone(), hostname: format!("{name}.{namespace}.{CLUSTER_DOMAIN}").into() }
-}
-
-/// The pod's ports behind the service, nothing if the service does not select it. Depends on both.
-pub(crate) fn endpoint(service: &resources::Service, pod: &Pod) -> Option<Vec<PortMapping>> {
-    let selector = &service.spec.selector;
-    let selects = |labels: &std::collections::BTreeMap<String, String>| {
-        selector.iter().all(|(key, value)| labels.get(key) == Some(value))
-    };
-    if service.spec.kind == "ExternalName" || selector.is_empty() || !selects(&pod.metadata.labels) {
-        return None;
+        load_balancing: load_balancing(service),
     }
-    let mapping = |port| {
-        let target_port = target_port(port, pod)?;
-        Some(PortMapping { service_port: port.port, target_port, app_protocol: app_protocol(port) })
+}
+
+fn target(port: &resources::ServicePort, shared: &mut Shared) -> Target {
+    let pod_port = match &port.target_port {
+        None => PodPort::Number(port.port),
+        Some(PortName::Number(number)) => PodPort::Number(*number),
+        Some(PortName::Name(name)) => PodPort::Name(shared.texts.share(name.as_str())),
     };
-    Some(tcp_ports(&service.spec).filter_map(mapping).collect())
+    Target { service_port: port.port, app_protocol: app_protocol(port), pod_port }
 }
 
 /// What is to be said about a service.
@@ -99,20 +146,8 @@ fn tcp_ports(spec: &resources::ServiceSpec) -> impl Iterator<Item = &resources::
     spec.ports.iter().filter(|port| is_tcp(&port.protocol))
 }
 
-fn is_tcp(protocol: &str) -> bool {
+pub(crate) fn is_tcp(protocol: &str) -> bool {
     matches!(protocol, "" | "TCP")
-}
-
-fn target_port(port: &resources::ServicePort, pod: &Pod) -> Option<u16> {
-    match &port.target_port {
-        None => Some(port.port),
-        Some(PortName::Number(number)) => Some(*number),
-        Some(PortName::Name(name)) => {
-            let beside = pod.spec.init_containers.iter().filter(|container| container.restart_policy == "Always");
-            let mut ports = pod.spec.containers.iter().chain(beside).flat_map(|container| &container.ports);
-            ports.find(|port| port.name == *name && is_tcp(&port.protocol)).map(|port| port.container_port)
-        }
-    }
 }
 
 /// `appProtocol`, or the port's name up to its first dash.

@@ -1,28 +1,35 @@
 //! The objects in force: of every object, its last valid version.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use ambit_model::{TunnelProtocol, Workload};
-use ambit_resources::{FieldPath, Object, ObjectId, Origin, Parsed, Pod, Severity, parse_file};
+use ambit_resources::{FieldPath, ObjectId, Parsed, Severity, parse_file};
 
-use crate::authorization::{self, Selected};
+use crate::address_book::AddressBook;
+use crate::authorization::Selected;
+use crate::bindings::Bindings;
+use crate::enrolment::Wish;
 use crate::findings::Findings;
-use crate::index::{Index, Item};
-use crate::peer_authentication::{self, PeerAuthentications};
-use crate::{Compiled, Issue, Options, Problem, enrolment, service, workload};
+use crate::held::{Held, Meaning};
+use crate::peer_authentication::{Modes, PeerAuthentications};
+use crate::place::Place;
+use crate::service::Frontend;
+use crate::shared::Shared;
+use crate::workload::Pod;
+use crate::{Compiled, Issue, Options, Problem};
 
 /// The objects in force, by the file they come from. What is wrong never reaches further than the
 /// object it is in, and never puts out of force what was in force.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Store {
     files: BTreeMap<Arc<str>, File>,
+    shared: Shared,
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 struct File {
-    objects: BTreeMap<ObjectId, Parsed>,
+    /// By name, each once.
+    objects: Box<[(ObjectId, Held)]>,
     /// Objects that never had a valid version.
     missing: BTreeSet<ObjectId>,
     /// Whether there is a part of which not even the name can be read.
@@ -30,33 +37,43 @@ struct File {
 }
 
 impl Store {
+    /// A store without objects.
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        Self { files: BTreeMap::new(), shared: Shared { options, ..Shared::default() } }
+    }
+
     /// Takes a file's new text, and says what is wrong with it. An object that has become invalid
     /// keeps its last valid version; one that is no longer there is gone, unless a part of the file
     /// cannot be read and may be hiding it.
     pub fn replace_file(&mut self, name: &str, text: &str) -> Vec<Issue> {
         let parsed = parse_file(name, text);
-        let mut old = self.files.remove(name);
-        let (mut file, refused, mut issues) = take_valid(parsed.objects);
+        let old = self.files.remove(name).unwrap_or_default();
+        let mut kept: BTreeMap<_, _> = old.objects.into_iter().collect();
+        let (mut objects, refused, mut issues) = self.take_valid(parsed.objects);
         issues.splice(0..0, parsed.issues.into_iter().map(|issue| issue.map(Problem::Read)));
+        for (id, held) in &mut objects {
+            kept.remove(id).into_iter().for_each(|old| held.succeed(old));
+        }
+        let mut missing = BTreeSet::new();
         for id in parsed.refused.into_iter().chain(refused) {
-            if file.objects.contains_key(&id) {
+            if objects.contains_key(&id) {
                 continue; // a second, broken one beside a valid one
             }
-            let kept = old.as_mut().and_then(|old| old.objects.remove(&id));
+            let kept = kept.remove(&id);
             issues.extend(after_errors(&issues, &id, kept.is_some()));
             match kept {
-                Some(kept) => drop(file.objects.insert(id, kept)),
-                None => drop(file.missing.insert(id)),
+                Some(kept) => drop(objects.insert(id, kept)),
+                None => drop(missing.insert(id)),
             }
         }
         if parsed.unreadable {
-            let old = old.unwrap_or_default();
-            file.unnamed = true;
-            file.missing.extend(old.missing.into_iter().filter(|id| !file.objects.contains_key(id)));
-            for (id, object) in old.objects {
-                file.objects.entry(id).or_insert(object);
+            missing.extend(old.missing.into_iter().filter(|id| !objects.contains_key(id)));
+            for (id, object) in kept {
+                objects.entry(id).or_insert(object);
             }
         }
+        let file = File { objects: objects.into_iter().collect(), missing, unnamed: parsed.unreadable };
         self.files.insert(name.into(), file);
         issues
     }
@@ -76,87 +93,96 @@ impl Store {
 
     /// What the objects mean together.
     #[must_use]
-    pub fn compile(&self, options: &Options) -> Compiled {
-        let mut issues = Vec::new();
-        let index = Index::of(self.effective(&mut issues).into_values());
-        let selected: Vec<_> = index
-            .authorization_policies
-            .iter()
-            .filter_map(|item| authorization::compile(item, &options.root_namespace, &mut Findings::of(item.origin)))
-            .collect();
-        let mut peers = PeerAuthentications::of(&index, options, &mut issues);
-        let mut addresses = AddressBook::default();
+    pub fn compile(&mut self) -> Compiled {
+        let Self { files, shared } = self;
         let mut compiled = Compiled::default();
-        for item in &index.pods {
-            let mut policies: Vec<_> =
-                selected.iter().filter(|policy| policy.selects(item)).map(Selected::key).collect();
-            policies.extend(peers.policy_for(item, &mut issues));
-            policies.sort();
-            let Some(mut workload) = workload::compile(item, &index, options, policies) else { continue };
-            addresses.claim(item, &mut workload, &mut issues);
-            if workload.tunnel_protocol == TunnelProtocol::Hbone && !workload.node.is_empty() {
-                let local = workload::local_pod(item.object, workload.uid.clone());
-                compiled.local_pods.entry(Arc::clone(&workload.node)).or_default().push(local);
+        let InForce { namespaces, pods, services, policies, modes } = InForce::of(files, &mut compiled.issues);
+        let root_namespace = Arc::clone(&shared.options.root_namespace);
+        let peers = PeerAuthentications::of(modes, root_namespace, &mut compiled.issues);
+        let mut bindings = Bindings::of(&services, &policies, peers, &mut shared.services);
+        let mut addresses = AddressBook::for_pods(pods.len());
+        compiled.workloads.reserve(pods.len());
+        for (place, pod) in pods {
+            let place = Place { line: pod.addresses_line, ..place };
+            let taken = addresses.claim(place, pod, &mut compiled.issues);
+            let binding = bindings.binding(&pod.replica, &mut compiled.issues);
+            let namespace = namespaces.get(&*place.id.namespace).copied().unwrap_or_default();
+            let workload = pod.compile(namespace, binding, &taken);
+            if let Some(netns) = &pod.netns {
+                compiled.netns.insert(workload.uid.clone(), netns.clone());
             }
             compiled.workloads.push(workload);
         }
-        compiled.services = index.services().filter_map(service::compile).collect();
-        compiled.authorizations = selected.into_iter().map(|policy| policy.authorization).collect();
-        compiled.authorizations.extend(peers.into_policies());
+        compiled.services = services.into_iter().map(|it| Arc::clone(&it.service)).collect();
+        compiled.authorizations = policies.into_iter().map(|policy| Arc::clone(&policy.authorization)).collect();
+        compiled.authorizations.extend(bindings.into_policies().map(Arc::new));
         compiled.authorizations.sort_by(|a, b| a.key.cmp(&b.key));
-        compiled.issues = issues;
         compiled
     }
 
-    /// The objects in force, in the order of their names: of those in several files, that of the
-    /// first file.
-    fn effective(&self, issues: &mut Vec<Issue>) -> BTreeMap<&ObjectId, &Parsed> {
-        let mut effective: BTreeMap<&ObjectId, &Parsed> = BTreeMap::new();
-        for (id, parsed) in self.files.values().flat_map(|file| &file.objects) {
-            match effective.get(id) {
-                Some(winner) => issues.push(duplicate(&parsed.origin, &winner.origin)),
-                None => drop(effective.insert(id, parsed)),
+    /// Sorts the objects that could be read into those that are valid and the names of those that
+    /// are not.
+    fn take_valid(&mut self, given: Vec<Parsed>) -> (BTreeMap<ObjectId, Held>, Vec<ObjectId>, Vec<Issue>) {
+        let (mut objects, mut refused, mut issues) = (BTreeMap::<_, Held>::new(), Vec::new(), Vec::<Issue>::new());
+        for mut parsed in given {
+            parsed.origin.id.namespace = self.shared.texts.share(&*parsed.origin.id.namespace);
+            let mut findings = Findings::of(&parsed.origin);
+            let held = Held::of(&parsed, &mut self.shared, &mut findings);
+            let found = findings.issues;
+            let valid = !found.iter().any(Issue::is_error);
+            issues.extend(found);
+            let (id, file) = (parsed.origin.id, parsed.origin.file);
+            if let Some(first) = objects.get(&id) {
+                issues.push(duplicate(Place { id: &id, file: &file, line: held.line }, &file, first.line));
+            } else if valid {
+                objects.insert(id, held);
+            } else {
+                refused.push(id);
             }
         }
-        effective
+        (objects, refused, issues)
     }
 }
 
-/// Sorts the objects that could be read into those that are valid and the names of those that are
-/// not.
-fn take_valid(objects: Vec<Parsed>) -> (File, Vec<ObjectId>, Vec<Issue>) {
-    let (mut file, mut refused, mut issues) = (File::default(), Vec::new(), Vec::<Issue>::new());
-    for parsed in objects {
-        let found = check(&parsed);
-        let valid = !found.iter().any(Issue::is_error);
-        issues.extend(found);
-        let id = parsed.origin.id.clone();
-        if let Some(first) = file.objects.get(&id) {
-            issues.push(duplicate(&parsed.origin, &first.origin));
-        } else if valid {
-            file.objects.insert(id, parsed);
-        } else {
-            refused.push(id);
-        }
-    }
-    (file, refused, issues)
+/// The objects in force by kind, each in the order of their names.
+#[derive(Default)]
+struct InForce<'a> {
+    namespaces: BTreeMap<&'a str, Wish>,
+    pods: Vec<(Place<'a>, &'a mut Pod)>,
+    services: Vec<&'a Frontend>,
+    policies: Vec<&'a Selected>,
+    modes: Vec<(Place<'a>, &'a Modes)>,
 }
 
-/// What is to be said about one object by itself.
-fn check(Parsed { origin, object }: &Parsed) -> Vec<Issue> {
-    let mut findings = Findings::of(origin);
-    match object {
-        Object::Namespace(namespace) => enrolment::check_metadata(&namespace.metadata, &mut findings),
-        Object::ServiceAccount(_) => {}
-        Object::Pod(pod) => workload::check(pod, &mut findings),
-        Object::Service(service) => service::check(service, &mut findings),
-        Object::AuthorizationPolicy(object) => {
-            // Which namespace is the root one changes a policy's reach, not whether it is valid.
-            authorization::compile(&Item { origin, object }, "", &mut findings);
+impl<'a> InForce<'a> {
+    /// Of objects in several files, that of the first file.
+    fn of(files: &'a mut BTreeMap<Arc<str>, File>, issues: &mut Vec<Issue>) -> Self {
+        let mut all = Vec::with_capacity(files.values().map(|file| file.objects.len()).sum());
+        for (file, File { objects, .. }) in files {
+            all.extend(objects.iter_mut().map(|(id, Held { line, means })| (Place { id, file, line: *line }, means)));
         }
-        Object::PeerAuthentication(policy) => peer_authentication::check(policy, &mut findings),
+        // Stable, and quick on what is a few sorted runs: of one name, the first file's comes first.
+        all.sort_by(|(a, _), (b, _)| a.id.cmp(b.id));
+        all.dedup_by(|(loser, _), (winner, _)| {
+            let twice = loser.id == winner.id;
+            if twice {
+                issues.push(duplicate(*loser, winner.file, winner.line));
+            }
+            twice
+        });
+        let mut found = Self::default();
+        for (place, means) in all {
+            match means {
+                Meaning::Nothing => {}
+                Meaning::Namespace(wish) => drop(found.namespaces.insert(&place.id.name, *wish)),
+                Meaning::Pod(pod) => found.pods.push((place, pod)),
+                Meaning::Service(service) => found.services.push(service),
+                Meaning::Authorization(policy) => found.policies.push(policy),
+                Meaning::PeerAuthentication(modes) => found.modes.push((place, modes)),
+            }
+        }
+        found
     }
-    findings.issues
 }
 
 /// What the errors of an object come to, said at the first of them.
@@ -166,34 +192,9 @@ fn after_errors(issues: &[Issue], id: &ObjectId, kept: bool) -> Option<Issue> {
     Some(Issue { field: FieldPath::default(), problem, ..first.clone() })
 }
 
-fn duplicate(loser: &Origin, winner: &Origin) -> Issue {
-    let (file, line) = (Arc::clone(&winner.file), winner.lines.at(&FieldPath::default()));
-    loser.issue(Severity::Error, FieldPath::default(), Problem::Duplicate { file, line })
-}
-
-/// Who has which address. An address names one workload: two pods of one address would lend each
-/// other their identities, so the second, by name, does without. Pods that share their node's
-/// address share it lawfully.
-#[derive(Default)]
-struct AddressBook<'a> {
-    holders: BTreeMap<IpAddr, &'a Origin>,
-}
-
-impl<'a> AddressBook<'a> {
-    fn claim(&mut self, item: &Item<'a, Pod>, workload: &mut Workload, issues: &mut Vec<Issue>) {
-        if workload.host_network {
-            return;
-        }
-        workload.addresses.retain(|address| {
-            let holder = *self.holders.entry(*address).or_insert(item.origin);
-            let own = holder.id == item.origin.id;
-            if !own {
-                let problem = Problem::AddressTaken { address: *address, holder: holder.id.clone() };
-                issues.push(item.origin.issue(Severity::Error, FieldPath::of("status.podIPs"), problem));
-            }
-            own
-        });
-    }
+fn duplicate(loser: Place<'_>, file: &Arc<str>, line: u32) -> Issue {
+    let problem = Problem::Duplicate { file: Arc::clone(file), line };
+    loser.issue(Severity::Error, FieldPath::default(), problem)
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! What would be in force, for people and for scripts.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
-use ambit_model::{Action, Authorization, Scope, TunnelProtocol, Workload};
+use ambit_model::{Action, Authorization, Scope, TunnelProtocol, Workload, WorkloadUid};
 use serde_json::{Value, json};
 
 use crate::Compiled;
@@ -21,7 +22,7 @@ impl<'a> Summary<'a> {
     /// The same for scripts.
     #[must_use]
     pub fn to_json(self) -> Value {
-        let Compiled { workloads, services, authorizations, local_pods, issues } = self.0;
+        let Compiled { workloads, services, authorizations, netns: _, issues } = self.0;
         json!({
             "workloads": workloads.iter().map(|w| json!({
                 "uid": w.uid.as_str(),
@@ -46,11 +47,18 @@ impl<'a> Summary<'a> {
                 "rules": a.rules.len(),
                 "dryRun": a.dry_run,
             })).collect::<Vec<_>>(),
-            "enrolled": local_pods.iter().map(|(node, pods)| {
-                (node.to_string(), pods.iter().map(|pod| pod.uid.as_str()).collect::<Value>())
+            "enrolled": self.enrolled().into_iter().map(|(node, pods)| {
+                (node.to_owned(), pods.into_iter().map(WorkloadUid::as_str).collect::<Value>())
             }).collect::<serde_json::Map<_, _>>(),
             "issues": issues.iter().map(ToString::to_string).collect::<Vec<_>>(),
         })
+    }
+
+    /// By node.
+    fn enrolled(self) -> BTreeMap<&'a str, Vec<&'a WorkloadUid>> {
+        let mut nodes = BTreeMap::<_, Vec<_>>::new();
+        self.0.enrolled().for_each(|workload| nodes.entry(&*workload.node).or_default().push(&workload.uid));
+        nodes
     }
 
     fn endpoints(self, service: &ambit_model::Service) -> usize {
@@ -60,13 +68,13 @@ impl<'a> Summary<'a> {
 
 impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Compiled { workloads, services, authorizations, local_pods, issues: _ } = self.0;
+        let Compiled { workloads, services, authorizations, netns: _, issues: _ } = self.0;
         let enrolled = workloads.iter().filter(|workload| is_enrolled(workload)).count();
         writeln!(f, "workloads: {}, of which enrolled: {enrolled}", workloads.len())?;
-        for (node, pods) in local_pods {
+        for (node, pods) in self.enrolled() {
             writeln!(f, "  node {node}:")?;
-            for pod in pods {
-                writeln!(f, "    {}", pod.uid)?;
+            for uid in pods {
+                writeln!(f, "    {uid}")?;
             }
         }
         writeln!(f, "services: {}", services.len())?;

@@ -11,7 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use ambit_hbone::{Authority, ConnectRequest, Pool, Progress, Settings, authority, serve, splice, splice_plain};
+use ambit_hbone::{
+    Authority, ConnectRequest, Dialled, Pool, Progress, Settings, authority, serve, splice, splice_plain,
+};
 use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::net::{TcpListener, TcpStream};
@@ -100,7 +102,8 @@ async fn hbone_client(listen: SocketAddr, peer: SocketAddr, target: SocketAddr, 
                 let tcp = dial(peer).await.map_err(|error| error.to_string())?;
                 let name = ServerName::try_from("peer").unwrap();
                 let connecting = connector.connect_with(name, tcp, |tls| tls.set_buffer_limit(Some(TLS_BUFFER)));
-                connecting.await.map_err(|error| error.to_string())
+                let io = connecting.await.map_err(|error| error.to_string())?;
+                Ok(Dialled { io, until: None })
             };
             match pool.open(&(), &request, dial).await {
                 Ok(stream) => drop(splice(tcp, stream, &Carried::default().progress()).await),

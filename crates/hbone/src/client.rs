@@ -8,7 +8,7 @@ use h2::client::{Builder, Connection, SendRequest};
 use http::{HeaderValue, Method, Request, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::spawn_local;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::tally::{Slot, Tally, TunnelTally};
 use crate::{Authority, Fault, Forwarded, Keepalive, Settings, TraceParent, TunnelStream};
@@ -93,6 +93,8 @@ pub struct Tunnel {
     send: SendRequest<Bytes>,
     tally: Rc<TunnelTally>,
     max_streams: usize,
+    /// When it takes no more streams.
+    until: Option<Instant>,
 }
 
 /// Makes a tunnel of `io` and spawns its driver on the current `LocalSet`.
@@ -103,11 +105,16 @@ pub async fn connect<IO>(io: IO, settings: &Settings) -> Result<Tunnel, ConnectE
 where
     IO: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    connect_counted(io, settings, Rc::default()).await
+    connect_counted(io, settings, None, Rc::default()).await
 }
 
-/// [`connect`], counted in `pool`.
-pub(crate) async fn connect_counted<IO>(io: IO, settings: &Settings, pool: Rc<Tally>) -> Result<Tunnel, ConnectError>
+/// [`connect`], for new streams `until` then, counted in `pool`.
+pub(crate) async fn connect_counted<IO>(
+    io: IO,
+    settings: &Settings,
+    until: Option<Instant>,
+    pool: Rc<Tally>,
+) -> Result<Tunnel, ConnectError>
 where
     IO: AsyncRead + AsyncWrite + Unpin + 'static,
 {
@@ -122,7 +129,7 @@ where
         drive(connection, keepalive).await;
         drop(up);
     });
-    Ok(Tunnel { send, tally, max_streams: usize::try_from(settings.max_streams).unwrap_or(usize::MAX) })
+    Ok(Tunnel { send, tally, max_streams: usize::try_from(settings.max_streams).unwrap_or(usize::MAX), until })
 }
 
 fn builder(settings: &Settings) -> Builder {
@@ -186,9 +193,10 @@ impl Tunnel {
         self.max_streams.min(self.send.current_max_send_streams())
     }
 
-    /// Whether it still takes new streams: not after its end and not after a GOAWAY.
+    /// Whether it still takes new streams: not after its end or its time, and not after a GOAWAY.
     pub(crate) fn is_usable(&self) -> bool {
-        matches!(self.send.clone().ready().now_or_never(), Some(Ok(_)))
+        self.until.is_none_or(|until| Instant::now() < until)
+            && matches!(self.send.clone().ready().now_or_never(), Some(Ok(_)))
     }
 
     /// Its count of streams.

@@ -34,7 +34,7 @@ pub use client::{ConnectError, ConnectRequest, OpenError, Tunnel, connect};
 pub use fault::{Fault, ResetCode};
 pub use forwarded::Forwarded;
 pub use keepalive::Keepalive;
-pub use pool::{Pool, PoolError};
+pub use pool::{Dialled, Pool, PoolError};
 pub use proxy_protocol::ProxyHeader;
 pub use server::{AcceptError, IncomingConnect, ServeError, serve};
 pub use settings::Settings;

@@ -38,6 +38,15 @@ pub enum PoolError<E> {
     Draining,
 }
 
+/// A connection for a tunnel.
+#[derive(Debug)]
+pub struct Dialled<IO> {
+    /// The connection.
+    pub io: IO,
+    /// When the tunnel takes no more streams, as what its peer has proved holds no longer.
+    pub until: Option<Instant>,
+}
+
 /// How a shared dial ends.
 #[derive(Debug, Clone)]
 enum DialError<E> {
@@ -106,7 +115,7 @@ where
     pub async fn open<IO, D>(&self, key: &K, request: &ConnectRequest, dial: D) -> Result<TunnelStream, PoolError<E>>
     where
         IO: AsyncRead + AsyncWrite + Unpin + 'static,
-        D: AsyncFn() -> Result<IO, E> + 'static,
+        D: AsyncFn() -> Result<Dialled<IO>, E> + 'static,
     {
         let dial = Rc::new(dial);
         let mut may_retry = true;
@@ -131,7 +140,7 @@ where
     fn step<IO, D>(&self, key: &K, dial: &Rc<D>) -> Result<Step<E>, PoolError<E>>
     where
         IO: AsyncRead + AsyncWrite + Unpin + 'static,
-        D: AsyncFn() -> Result<IO, E> + 'static,
+        D: AsyncFn() -> Result<Dialled<IO>, E> + 'static,
     {
         let mut peers = self.0.peers.borrow_mut();
         let peers = peers.as_mut().ok_or(PoolError::Draining)?;
@@ -210,10 +219,10 @@ impl<K, E> fmt::Debug for Pool<K, E> {
 async fn establish<IO, E, D>(dial: Rc<D>, settings: Settings, tally: Rc<Tally>) -> Result<Tunnel, DialError<E>>
 where
     IO: AsyncRead + AsyncWrite + Unpin + 'static,
-    D: AsyncFn() -> Result<IO, E>,
+    D: AsyncFn() -> Result<Dialled<IO>, E>,
 {
-    let io = dial().await.map_err(DialError::Dial)?;
-    connect_counted(io, &settings, tally).await.map_err(|error| DialError::Connect(Rc::new(error)))
+    let Dialled { io, until } = dial().await.map_err(DialError::Dial)?;
+    connect_counted(io, &settings, until, tally).await.map_err(|error| DialError::Connect(Rc::new(error)))
 }
 
 /// Forgets dead and idle tunnels as long as the pool lives.

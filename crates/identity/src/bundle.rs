@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwapOption;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
+use tokio::sync::watch;
 
 use crate::provider::crypto_provider;
 
@@ -36,7 +37,7 @@ pub struct Roots {
 #[derive(Debug)]
 pub struct TrustBundle {
     path: PathBuf,
-    roots: ArcSwap<Roots>,
+    roots: watch::Sender<Arc<Roots>>,
     problem: ArcSwapOption<BundleError>,
 }
 
@@ -80,13 +81,19 @@ impl TrustBundle {
     /// When there are no good roots to begin with.
     pub fn load(path: &Path) -> Result<Self, BundleError> {
         let roots = Roots::parse(&read(path)?)?;
-        Ok(Self { path: path.to_owned(), roots: ArcSwap::from_pointee(roots), problem: ArcSwapOption::empty() })
+        let roots = watch::Sender::new(Arc::new(roots));
+        Ok(Self { path: path.to_owned(), roots, problem: ArcSwapOption::empty() })
     }
 
     /// The roots in force.
     #[must_use]
     pub fn roots(&self) -> Arc<Roots> {
-        self.roots.load_full()
+        Arc::clone(&self.roots.borrow())
+    }
+
+    /// Told of each change from now on.
+    pub(crate) fn changes(&self) -> watch::Receiver<Arc<Roots>> {
+        self.roots.subscribe()
     }
 
     /// What is wrong with the file now, while older roots are in force. For readiness.
@@ -114,9 +121,9 @@ impl TrustBundle {
         match read {
             Ok(roots) => {
                 self.problem.store(None);
-                if roots.certificates != self.roots.load().certificates {
+                if roots.certificates != self.roots().certificates {
                     tracing::info!(path = %self.path.display(), roots = roots.certificates.len(), "trust bundle changed");
-                    self.roots.store(Arc::new(roots));
+                    self.roots.send_replace(Arc::new(roots));
                 }
             }
             Err(error) => {

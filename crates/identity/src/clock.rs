@@ -41,7 +41,7 @@ impl Clock {
     }
 
     /// Waits until this clock shows `deadline`.
-    pub(crate) async fn sleep_until(self, deadline: SystemTime) {
+    pub async fn sleep_until(self, deadline: SystemTime) {
         while let Ok(left) = deadline.duration_since(self.now())
             && !left.is_zero()
         {

@@ -1,6 +1,7 @@
 //! Who is at the other end of a connection.
 
 use std::io;
+use std::time::SystemTime;
 
 use ambit_model::Identity;
 use rustls::pki_types::UnixTime;
@@ -12,7 +13,10 @@ use crate::leaf::{Leaf, LeafError};
 /// handshake, made with a configuration of [`crate::TlsConfigs`], has checked the chain, the time and
 /// the name; so whoever holds one need not check again.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct VerifiedPeer(Identity);
+pub struct VerifiedPeer {
+    identity: Identity,
+    not_after: SystemTime,
+}
 
 /// Why a peer is not believed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -72,13 +76,20 @@ impl VerifiedPeer {
     /// configuration is one of [`crate::TlsConfigs`].
     pub fn of(connection: &CommonState) -> Result<Self, PeerError> {
         let leaf = connection.peer_certificates().and_then(<[_]>::first).ok_or(PeerError::NoCertificate)?;
-        Ok(Self(Leaf::parse(leaf)?.identity))
+        let Leaf { identity, not_after, .. } = Leaf::parse(leaf)?;
+        Ok(Self { identity, not_after })
     }
 
     /// Who it is.
     #[must_use]
     pub fn identity(&self) -> &Identity {
-        &self.0
+        &self.identity
+    }
+
+    /// Until when its certificate proves that. An open connection may go on, a new one needs a new proof.
+    #[must_use]
+    pub fn not_after(&self) -> SystemTime {
+        self.not_after
     }
 }
 

@@ -27,7 +27,8 @@ const MAX_CLIENT_CONFIGS: usize = 4096;
 
 /// TLS configurations for every identity served here: TLS 1.3 with certificates at both ends, HTTP/2
 /// inside, no resumption. They are made once, and again when the certificate or the trust bundle changed:
-/// ask anew for every connection, it costs a look-up.
+/// ask anew for every connection, it costs a look-up. The same configuration again (by pointer) means
+/// that nothing has changed.
 pub struct TlsConfigs {
     store: Arc<CertificateStore>,
     bundle: Arc<TrustBundle>,
@@ -73,6 +74,23 @@ impl TlsConfigs {
     pub async fn server_config(&self, identity: &Identity) -> Result<Arc<ServerConfig>, CertificateUnavailable> {
         let certificate = self.store.certificate(identity).await?;
         Ok(self.with(certificate, |configs, _| Arc::clone(&configs.server)))
+    }
+
+    /// Waits for the next change of the trust bundle after this call.
+    pub fn trust_changed(&self) -> impl Future<Output = ()> + use<> {
+        let mut changes = self.bundle.changes();
+        async move {
+            // A bundle that is gone changes no more.
+            if changes.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// The clock that certificates are judged by.
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        self.store.clock()
     }
 
     /// Forgets, with their keys, the identities for which `keep` says no. Open connections stay.

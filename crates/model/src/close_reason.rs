@@ -1,14 +1,18 @@
 //! Every way a connection can end. Conversions into it are exhaustive matches without `_`, so that a
 //! new failure forces a decision about its log words, its metric flag and what the operator should do.
 
+use std::net::SocketAddr;
+
 use crate::PolicyKey;
 
 /// Why a connection ended otherwise than by both sides closing it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CloseReason {
-    /// Ours: a limit on open connections was reached. The operator raises the limit or adds nodes.
-    #[error("too many connections of this pod: the limit is {limit}")]
+    /// Ours: a limit on what a pod has open was reached. The operator raises the limit or adds nodes.
+    #[error("too many {what} of this pod: the limit is {limit}")]
     Overloaded {
+        /// Of what.
+        what: &'static str,
         /// The limit reached.
         limit: usize,
     },
@@ -24,6 +28,15 @@ pub enum CloseReason {
     /// Ours: the pod is not, or no longer, a known workload.
     #[error("this pod is not a workload of the mesh (any more)")]
     UnknownWorkload,
+    /// Nobody's: the kernel captured the connection as the mesh's, but the address is (no longer) one of
+    /// the mesh, and may be somebody else's by now. Who looks its name up again gets on. If it lasts,
+    /// the operator looks at readiness: a kernel whose map of the mesh's addresses cannot be filled
+    /// captures everything, and what is not the mesh's is refused until it is mended.
+    #[error("{destination} is no address of the mesh (any more)")]
+    UnknownDestination {
+        /// The address asked for.
+        destination: SocketAddr,
+    },
     /// Nobody's: the service has no endpoint that may be chosen.
     #[error("service {service} has no healthy endpoint for port {port}")]
     NoHealthyUpstream {
@@ -144,6 +157,7 @@ impl CloseReason {
             | Self::NoHealthyUpstream { .. }
             | Self::NoSuchPort { .. }
             | Self::UnknownWorkload
+            | Self::UnknownDestination { .. }
             | Self::NoOriginalDst
             | Self::AgentPort { .. }
             | Self::Overloaded { .. } => "CONNECT",

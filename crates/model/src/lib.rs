@@ -6,6 +6,7 @@ mod address;
 mod authorization;
 mod close_reason;
 mod identity;
+mod interner;
 mod service;
 mod workload;
 
@@ -15,6 +16,7 @@ pub use authorization::{
 };
 pub use close_reason::{CloseReason, DenyReason};
 pub use identity::{Identity, IdentityError, SPIFFE_SCHEME};
+pub use interner::Interner;
 pub use service::{HealthPolicy, LoadBalancingMode, Service, ServiceKey, ServicePort};
 pub use workload::{AppProtocol, LocalPod, PortMapping, SameNode, TunnelProtocol, Workload, WorkloadKind, WorkloadUid};
 

@@ -64,7 +64,7 @@ pub(crate) struct Unreadable {
 /// thread has 2 MiB; a pod's affinity, the deepest thing we know, is 14 deep.
 const MAX_DEPTH: usize = 32;
 
-/// What tells whether a document is worth reading.
+/// What tells whether a document that cannot be read is anybody's loss.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Header {
@@ -74,7 +74,8 @@ pub(crate) struct Header {
 
 impl Document<'_> {
     /// Its kind, where it is well-formed enough to have one. Costs no memory and no stack, so that
-    /// the CustomResourceDefinitions some folders hold, which are huge and deep, are no trouble.
+    /// the CustomResourceDefinitions some folders hold, which are too huge and deep to be read, are no
+    /// trouble.
     pub(crate) fn header(&self) -> Option<Header> {
         serde_saphyr::from_str_with_options(self.text, serde_saphyr::options! { with_snippet: false }).ok()
     }
@@ -182,7 +183,7 @@ impl<'de> Visitor<'de> for InnerVisitor {
             let mut field: Node = access.next_value()?;
             // A field stands where its name does, not where its value begins.
             field.lines.line = u32::try_from(key.referenced.line()).unwrap_or(u32::MAX);
-            lines.fields.insert(key.value.clone(), field.lines);
+            lines.fields.push((key.value.as_str().into(), field.lines));
             fields.insert(key.value, field.value);
         }
         Ok(Inner(Node { value: Value::Object(fields), lines }))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::document::{self, Header, Unreadable};
+use crate::document::{self, Document, Header, Unreadable};
 use crate::kind::{Entry, Lookup, lookup};
 use crate::metadata::{is_name, max_name};
 use crate::strict::{drop_nulls, empty_constraints};
@@ -37,21 +37,9 @@ pub fn parse_file(name: &str, text: &str) -> ParsedFile {
         return file.parsed;
     }
     for document in document::split(text) {
-        if let Some(Header { api_version, kind }) = document.header()
-            && kind != LIST
-            && matches!(lookup(&api_version, &kind), Lookup::Unused)
-        {
-            file.say(
-                Severity::Info,
-                document.first_line(),
-                FieldPath::default(),
-                Problem::UnusedKind { api_version, kind },
-            );
-            continue;
-        }
         match document.read() {
             Ok((value, lines)) => file.document(value, lines),
-            Err(Unreadable { line, problem }) => file.unreadable(line, FieldPath::default(), problem),
+            Err(unreadable) => file.not_read(&document, unreadable),
         }
     }
     file.parsed
@@ -67,14 +55,26 @@ struct FileReader {
 
 impl FileReader {
     /// One document: an object, or a `List` of them as `kubectl get -o yaml` prints it.
-    fn document(&mut self, mut value: Value, mut lines: Lines) {
+    fn document(&mut self, mut value: Value, lines: Lines) {
         let is_list = value.get("kind").and_then(Value::as_str) == Some(LIST);
         match value.get_mut("items").filter(|_| is_list).map(Value::take) {
             Some(Value::Array(items)) => {
-                let lines = lines.fields.remove("items").map(|items| items.items).unwrap_or_default();
-                items.into_iter().zip(lines).for_each(|(item, lines)| self.object(item, lines));
+                items.into_iter().zip(lines.items_of("items")).for_each(|(item, lines)| self.object(item, lines));
             }
             _ => self.object(value, lines),
+        }
+    }
+
+    /// One document that cannot be read. Of a kind nobody uses, it is no loss.
+    fn not_read(&mut self, document: &Document<'_>, Unreadable { line, problem }: Unreadable) {
+        match document.header() {
+            Some(Header { api_version, kind })
+                if kind != LIST && matches!(lookup(&api_version, &kind), Lookup::Unused) =>
+            {
+                let problem = Problem::UnusedKind { api_version, kind };
+                self.say(Severity::Info, document.first_line(), FieldPath::default(), problem);
+            }
+            _ => self.unreadable(line, FieldPath::default(), problem),
         }
     }
 

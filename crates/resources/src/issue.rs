@@ -30,7 +30,7 @@ impl Severity {
 
 /// One thing to be said, and where. `P` is what can be wrong at this stage: [`Problem`] for reading,
 /// the compiler has its own.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Issue<P> {
     /// How bad.
     pub severity: Severity,
@@ -74,7 +74,7 @@ impl<P: fmt::Display> fmt::Display for Issue<P> {
 }
 
 /// What can be wrong with a file, or with an object before anybody asks what it means.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Problem {
     /// The file is larger than any honest one.
     #[error("the file has {bytes} bytes, more than the {limit} that are read")]

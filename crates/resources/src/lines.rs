@@ -1,7 +1,5 @@
 //! The line every field of a document stands on.
 
-use std::collections::BTreeMap;
-
 use crate::FieldPath;
 use crate::field_path::Segment;
 
@@ -10,7 +8,8 @@ use crate::field_path::Segment;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Lines {
     pub(crate) line: u32,
-    pub(crate) fields: BTreeMap<String, Lines>,
+    /// Few at any one place, so that to look through them is quick, and no tree of maps takes memory.
+    pub(crate) fields: Vec<(Box<str>, Lines)>,
     pub(crate) items: Vec<Lines>,
 }
 
@@ -22,7 +21,7 @@ impl Lines {
         let mut here = self;
         for segment in field.segments() {
             let next = match segment {
-                Segment::Field(name) => here.fields.get(name),
+                Segment::Field(name) => here.field(name),
                 Segment::Index(index) => here.items.get(*index),
             };
             match next {
@@ -33,10 +32,20 @@ impl Lines {
         here.line
     }
 
+    fn field(&self, name: &str) -> Option<&Self> {
+        self.fields.iter().find(|(field, _)| **field == *name).map(|(_, lines)| lines)
+    }
+
+    /// The lines of the items of the list in a field.
+    pub(crate) fn items_of(self, name: &str) -> Vec<Self> {
+        let field = self.fields.into_iter().find(|(field, _)| **field == *name);
+        field.map(|(_, lines)| lines.items).unwrap_or_default()
+    }
+
     /// Moves everything down by `lines`: a document is read by itself and knows nothing of those
     /// above it.
     pub(crate) fn shift(&mut self, lines: u32) {
         self.line = self.line.saturating_add(lines);
-        self.fields.values_mut().chain(&mut self.items).for_each(|below| below.shift(lines));
+        self.fields.iter_mut().map(|(_, field)| field).chain(&mut self.items).for_each(|below| below.shift(lines));
     }
 }

@@ -12,14 +12,6 @@ pub struct WorkloadSelector {
     pub match_labels: BTreeMap<String, String>,
 }
 
-impl WorkloadSelector {
-    /// Whether a workload of these labels is selected.
-    #[must_use]
-    pub fn selects(&self, labels: &BTreeMap<String, String>) -> bool {
-        self.match_labels.iter().all(|(key, value)| labels.get(key) == Some(value))
-    }
-}
-
 /// An object a policy is attached to: a waypoint, or what a waypoint serves.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(default)]

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ambit_model::{
-    AppProtocol, Identity, PortMapping, ServiceKey, TunnelProtocol, Workload, WorkloadKind, WorkloadUid,
+    AppProtocol, Identity, Interner, PortMapping, ServiceKey, TunnelProtocol, Workload, WorkloadKind, WorkloadUid,
 };
-use ambit_state::{Interner, Snapshot, Update};
+use ambit_state::{Snapshot, Update};
 
 fn main() -> std::io::Result<()> {
     println!("Workload: {} bytes", size_of::<Workload>());
@@ -20,14 +20,14 @@ fn main() -> std::io::Result<()> {
 
 fn measure(count: u32) -> std::io::Result<()> {
     let before = resident_bytes()?;
-    let mut interner = Interner::default();
+    let mut shared = Shared::default();
     let started = Instant::now();
-    let updates = (0..count).map(|n| Update::Workload(Arc::new(interner.workload(workload(n)))));
+    let updates = (0..count).map(|n| Update::Workload(Arc::new(workload(n, &mut shared))));
     let snapshot = Snapshot::default().apply(updates).0;
     let built = started.elapsed();
     let each = resident_bytes()?.saturating_sub(before) / u64::from(count);
 
-    let moved = Workload { node: "node-moved".into(), ..workload(count / 2) };
+    let moved = Workload { node: "node-moved".into(), ..workload(count / 2, &mut shared) };
     let started = Instant::now();
     let next = snapshot.apply([Update::Workload(Arc::new(moved))]).0;
     let replaced = started.elapsed();
@@ -38,34 +38,40 @@ fn measure(count: u32) -> std::io::Result<()> {
     Ok(())
 }
 
+/// What workloads have in common.
+#[derive(Default)]
+struct Shared {
+    texts: Interner<str>,
+    services: Interner<BTreeMap<ServiceKey, Vec<PortMapping>>>,
+}
+
 /// Ten pods a service, a hundred a node, a thousand a namespace.
-fn workload(n: u32) -> Workload {
+fn workload(n: u32, shared: &mut Shared) -> Workload {
     let [_, a, b, c] = n.to_be_bytes();
-    let namespace = format!("namespace-{}", n / 1000);
-    let app = format!("application-{}", n / 10);
+    let mut text = |text: String| shared.texts.share(text.as_str());
+    let namespace = text(format!("namespace-{}", n / 1000));
+    let app = text(format!("application-{}", n / 10));
+    let hostname = text(format!("{app}.{namespace}.svc.cluster.local"));
     let name = format!("{app}-5d4f8c7b9-{n:05x}");
-    let key = ServiceKey {
-        namespace: namespace.as_str().into(),
-        hostname: format!("{app}.{namespace}.svc.cluster.local").into(),
-    };
     let port = PortMapping { service_port: 80, target_port: 8080, app_protocol: AppProtocol::Unknown };
+    let services = BTreeMap::from([(ServiceKey { namespace: Arc::clone(&namespace), hostname }, vec![port])]);
     Workload {
         uid: WorkloadUid::pod("Kubernetes", &namespace, &name),
         name: name.into(),
         addresses: vec![[10, a, b, c].into()],
-        node: format!("node-{}", n / 100).into(),
-        identity: Identity::new("cluster.local", namespace.as_str(), app.as_str()),
-        namespace: namespace.into(),
+        node: text(format!("node-{}", n / 100)),
+        identity: Identity::new(text("cluster.local".to_owned()), Arc::clone(&namespace), Arc::clone(&app)),
+        namespace,
         tunnel_protocol: TunnelProtocol::Hbone,
-        canonical_name: app.as_str().into(),
-        canonical_revision: "latest".into(),
+        canonical_name: Arc::clone(&app),
+        canonical_revision: text("latest".to_owned()),
         kind: WorkloadKind::Deployment,
-        workload_name: app.into(),
-        services: BTreeMap::from([(key, vec![port])]).into(),
+        workload_name: app,
+        cluster: text("Kubernetes".to_owned()),
+        services: shared.services.share(services),
         authorization_policies: vec![],
         healthy: true,
         host_network: false,
-        cluster: "Kubernetes".into(),
         same_node: None,
     }
 }

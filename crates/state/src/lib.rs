@@ -8,7 +8,6 @@ mod dump;
 mod endpoints;
 #[cfg(test)]
 mod fixtures;
-mod interner;
 mod policies;
 mod route;
 mod sharded;
@@ -17,7 +16,6 @@ mod snapshot;
 mod table;
 mod update;
 
-pub use interner::Interner;
 pub use route::{Candidate, Route, RouteError, Via};
 pub use shared::Shared;
 pub use snapshot::{Snapshot, takes_tunnels};

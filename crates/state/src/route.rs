@@ -27,8 +27,8 @@ pub struct Route {
 /// One way to serve the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
-    /// The workload it leads to; `None` where the mesh does not know the destination.
-    pub workload: Option<Arc<Workload>>,
+    /// The workload it leads to.
+    pub workload: Arc<Workload>,
     /// The address and port the connection is for.
     pub target: TunnelTarget,
     /// How it travels.
@@ -52,6 +52,13 @@ pub enum Via {
 /// Why there is no route.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RouteError {
+    /// The mesh does not know the address. The kernel captured the connection as the mesh's, so it is not
+    /// let go in plaintext to whoever has the address now.
+    #[error("{destination} is no address of the mesh")]
+    UnknownDestination {
+        /// The address asked for.
+        destination: SocketAddr,
+    },
     /// The service does not have this port.
     #[error("service {service} has no port {port}")]
     NoSuchPort {
@@ -74,6 +81,7 @@ pub enum RouteError {
 impl From<RouteError> for CloseReason {
     fn from(error: RouteError) -> Self {
         match error {
+            RouteError::UnknownDestination { destination } => Self::UnknownDestination { destination },
             RouteError::NoSuchPort { service, port } => Self::NoSuchPort { service: service.to_string(), port },
             RouteError::NoHealthyUpstream { service, port } => {
                 Self::NoHealthyUpstream { service: service.to_string(), port }
@@ -84,19 +92,17 @@ impl From<RouteError> for CloseReason {
 
 impl Snapshot {
     /// The route of a connection from `source` to `dst`: of the service that has the address, else to the
-    /// workload that has it, else as asked for. A source may be routed to itself.
+    /// workload that has it. A source may be routed to itself.
     ///
     /// # Errors
-    /// Where the address is of a service that cannot serve the connection.
+    /// Where the address is of a service that cannot serve the connection, or of nobody.
     pub fn route(&self, source: &Workload, dst: OriginalDst, rng: &mut impl Rng) -> Result<Route, RouteError> {
         if let Some(service) = self.service_by_vip(dst.ip()) {
             return self.route_service(source, service, dst, rng);
         }
-        let candidate = match self.workload_by_ip(dst.ip()) {
-            Some(workload) => candidate(workload, dst.socket(), &[]),
-            None => Candidate { workload: None, target: TunnelTarget::new(dst.socket()), via: Via::Plain },
-        };
-        Ok(Route { service: None, candidates: smallvec![candidate] })
+        let unknown = RouteError::UnknownDestination { destination: dst.socket() };
+        let workload = self.workload_by_ip(dst.ip()).ok_or(unknown)?;
+        Ok(Route { service: None, candidates: smallvec![candidate(workload, dst.socket(), &[])] })
     }
 
     fn route_service(
@@ -168,7 +174,7 @@ fn candidate(workload: &Arc<Workload>, target: SocketAddr, subject_alt_names: &[
     } else {
         Via::Plain
     };
-    Candidate { workload: Some(Arc::clone(workload)), target: TunnelTarget::new(target), via }
+    Candidate { workload: Arc::clone(workload), target: TunnelTarget::new(target), via }
 }
 
 #[cfg(test)]

@@ -72,7 +72,9 @@ impl Snapshot {
     /// A snapshot of these objects. Of several with one key the last is taken.
     #[must_use]
     pub fn build(workloads: Vec<Workload>, services: Vec<Service>, policies: Vec<Authorization>) -> Self {
-        Self::default().replace_all(workloads, services, policies).0
+        let workloads = workloads.into_iter().map(Arc::new).collect();
+        let services = services.into_iter().map(Arc::new).collect();
+        Self::default().replace_all(workloads, services, policies.into_iter().map(Arc::new).collect()).0
     }
 
     /// The snapshot after these steps, and what they changed. Costs a few thousand instructions plus
@@ -98,13 +100,14 @@ impl Snapshot {
         (next, changes)
     }
 
-    /// The snapshot of these objects alone, made from this one: what is equal is kept, not replaced.
+    /// The snapshot of these objects alone, made from this one: what is equal is kept, not replaced. An
+    /// object that is the very same allocation as before costs one look-up.
     #[must_use]
     pub fn replace_all(
         &self,
-        workloads: Vec<Workload>,
-        services: Vec<Service>,
-        policies: Vec<Authorization>,
+        workloads: Vec<Arc<Workload>>,
+        services: Vec<Arc<Service>>,
+        policies: Vec<Arc<Authorization>>,
     ) -> (Self, Changes) {
         let mut updates = Vec::new();
         let gone = missing(self.workloads(), &workloads, |workload| &workload.uid);
@@ -114,9 +117,9 @@ impl Snapshot {
         let gone = missing(self.policies(), &policies, |policy| &policy.key);
         updates.extend(gone.into_iter().map(Update::RemovePolicy));
 
-        let workloads = workloads.into_iter().map(|workload| Update::Workload(Arc::new(workload)));
-        let services = services.into_iter().map(|service| Update::Service(Arc::new(service)));
-        let policies = policies.into_iter().map(|policy| Update::Policy(Arc::new(policy)));
+        let workloads = workloads.into_iter().map(Update::Workload);
+        let services = services.into_iter().map(Update::Service);
+        let policies = policies.into_iter().map(Update::Policy);
         self.apply(updates.into_iter().chain(workloads).chain(services).chain(policies))
     }
 
@@ -152,10 +155,10 @@ impl Snapshot {
 /// The keys of `held` that `wanted` does not have.
 fn missing<'a, T: 'a, K: Hash + Eq + Clone>(
     held: impl Iterator<Item = &'a Arc<T>>,
-    wanted: &[T],
+    wanted: &[Arc<T>],
     key: impl Fn(&T) -> &K,
 ) -> Vec<K> {
-    let wanted: HashSet<&K> = wanted.iter().map(&key).collect();
+    let wanted: HashSet<&K> = wanted.iter().map(|object| key(object)).collect();
     held.map(|object| key(object)).filter(|key| !wanted.contains(key)).cloned().collect()
 }
 

@@ -31,6 +31,9 @@ pub fn agent_listener(family: IpAddr) -> io::Result<std::net::TcpListener> {
     let loopback: IpAddr = if family.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
     socket.bind(&SocketAddr::new(loopback, 0).into())?;
     socket.listen(BACKLOG)?;
+    // For the accepted sockets, which inherit it: they have the application's address and port, which it
+    // must be able to bind again after a restart. Set this late it lets nobody share the listener's own.
+    socket.set_reuse_address(true)?;
     Ok(socket.into())
 }
 

@@ -38,6 +38,8 @@ pub struct AgentMetrics {
     pub config_issues: Gauge,
     /// Open connections cut because policy, identity or enrolment changed.
     pub policy_cuts: Counter,
+    /// Connections that a dry-run policy would have denied.
+    pub dry_run_denials: Counter,
     /// Access-log lines lost because the output was too slow, or failed.
     pub access_log_lost: Counter,
 }
@@ -87,6 +89,11 @@ impl AgentMetrics {
         );
         registry.register("config_issues", "Objects that are not in force as written", self.config_issues.clone());
         registry.register("policy_cuts", "Connections cut by a change of policy", self.policy_cuts.clone());
+        registry.register(
+            "dry_run_denials",
+            "Connections that a dry-run policy would have denied",
+            self.dry_run_denials.clone(),
+        );
         registry.register("access_log_lost", "Access-log lines lost", self.access_log_lost.clone());
     }
 }
@@ -121,6 +128,7 @@ mod tests {
             "ambit_captured_without_original_destination_total 0",
             "ambit_config_issues 0",
             "ambit_policy_cuts_total 1",
+            "ambit_dry_run_denials_total 0",
             "ambit_access_log_lost_total 0",
             "# TYPE istio_tcp_connections_opened counter",
             "# EOF",

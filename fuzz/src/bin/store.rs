@@ -3,15 +3,14 @@
 
 #![no_main]
 
-use ambit_compile::{Options, Store};
+use ambit_compile::Store;
 
 libfuzzer_sys::fuzz_target!(|text: &str| {
     let mut store = Store::default();
     let half = text.floor_char_boundary(text.len() / 2);
     store.replace_file("fuzz.yaml", text.split_at(half).0);
     store.replace_file("fuzz.yaml", text);
-    let options = Options::default();
-    assert_eq!(store.compile(&options), store.compile(&options));
+    assert_eq!(store.compile(), store.compile());
     store.remove_file("fuzz.yaml");
-    assert_eq!(store.compile(&options), Store::default().compile(&options));
+    assert_eq!(store.compile(), Store::default().compile());
 });

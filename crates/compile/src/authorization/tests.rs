@@ -3,7 +3,7 @@ use std::fmt::Write as _;
 use ambit_model::{Match, Rule};
 
 use super::*;
-use crate::{Compiled, Options, Store};
+use crate::{Compiled, Store};
 
 /// A policy in the namespace `shop` with the given spec, compiled; and what was said about it.
 fn compile(spec: &str) -> (Compiled, Vec<String>) {
@@ -18,7 +18,7 @@ fn compile_in(namespace: &str, annotations: &str, spec: &str) -> (Compiled, Vec<
     let mut store = Store::default();
     let issues = store.replace_file("f.yaml", &text);
     let said = issues.iter().map(|i| format!("{} {}: {}", i.severity.word(), i.field, i.problem)).collect();
-    (store.compile(&Options::default()), said)
+    (store.compile(), said)
 }
 
 /// Rules in one line: rules by `;`, clauses by `&`, matches by `|`.
@@ -257,7 +257,7 @@ fn selectors_reach_their_namespace_and_from_the_root_all() {
         ]
         .concat(),
     );
-    let compiled = store.compile(&Options::default());
+    let compiled = store.compile();
     let listed: Vec<_> = compiled
         .workloads
         .iter()

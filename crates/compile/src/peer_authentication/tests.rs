@@ -1,6 +1,6 @@
 use ambit_model::{Authorization, Match};
 
-use crate::{Compiled, Options, Store};
+use crate::{Compiled, Store};
 
 /// A PeerAuthentication: `namespace/name`, labels it selects by, its mode, its port-level modes, and
 /// when it was made.
@@ -28,7 +28,7 @@ fn compile(given: &[Given]) -> (Compiled, usize) {
     let text: String = std::iter::once(pod.to_owned()).chain(given.iter().map(manifest)).collect();
     let mut store = Store::default();
     let said = store.replace_file("f", &text).iter().filter(|issue| issue.is_error()).count();
-    (store.compile(&Options::default()), said)
+    (store.compile(), said)
 }
 
 /// The ports on which the policy denies connections without a principal.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Compiled, Options, Store};
+use crate::{Compiled, Store};
 
 const PODS: &str = "
 apiVersion: v1
@@ -32,7 +32,7 @@ fn compile(spec: &str) -> (Compiled, Vec<String>) {
     let mut store = Store::default();
     let said = store.replace_file("f", &text);
     let said = said.iter().map(|i| format!("{} {}: {}", i.severity.word(), i.field, i.problem)).collect();
-    (store.compile(&Options::default()), said)
+    (store.compile(), said)
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn endpoints_are_the_selected_pods_with_their_own_ports() {
             let ports = w.services.values().flatten().map(|p| format!("{}>{}", p.service_port, p.target_port));
             (!w.services.is_empty()).then(|| format!("{} {}", w.name, ports.collect::<Vec<_>>().join(" ")))
         };
-        let found: Vec<_> = compiled.workloads.iter().filter_map(endpoint).collect();
+        let found: Vec<_> = compiled.workloads.iter().filter_map(|workload| endpoint(workload)).collect();
         assert_eq!(found.join(", "), expected, "{spec}");
         assert_eq!(said, [] as [String; 0]);
     }

@@ -1,3 +1,9 @@
+use std::net::IpAddr;
+
+use proptest::collection::vec;
+use proptest::prelude::Strategy;
+use proptest::sample::select;
+
 use super::*;
 
 const ALLOW: &str =
@@ -7,8 +13,8 @@ fn namespace(name: &str) -> String {
     format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {name}}}\n")
 }
 
-fn policies(store: &Store) -> Vec<String> {
-    store.compile(&Options::default()).authorizations.iter().map(|a| format!("{} {:?}", a.key, a.action)).collect()
+fn policies(store: &mut Store) -> Vec<String> {
+    store.compile().authorizations.iter().map(|a| format!("{} {:?}", a.key, a.action)).collect()
 }
 
 /// Files given one after the other, and what is in force after each, with the number of errors.
@@ -16,7 +22,7 @@ fn check(steps: &[(&str, &str, &[&str], usize)]) {
     let mut store = Store::default();
     for (file, text, expected, errors) in steps {
         let issues = store.replace_file(file, text);
-        assert_eq!(policies(&store), *expected, "{file} {text}");
+        assert_eq!(policies(&mut store), *expected, "{file} {text}");
         assert_eq!(issues.iter().filter(|issue| issue.is_error()).count(), *errors, "{text}: {issues:?}");
     }
 }
@@ -82,8 +88,8 @@ fn of_an_object_in_two_files_the_first_file_wins_and_both_are_named() {
     let deny = ALLOW.replace("{}", "{action: DENY, rules: [{}]}");
     store.replace_file("b.yaml", ALLOW);
     store.replace_file("a.yaml", &deny);
-    assert_eq!(policies(&store), ["shop/p Deny"]);
-    let issues = store.compile(&Options::default()).issues;
+    assert_eq!(policies(&mut store), ["shop/p Deny"]);
+    let issues = store.compile().issues;
     assert_eq!(
         issues.iter().map(ToString::to_string).collect::<Vec<_>>(),
         [
@@ -91,11 +97,11 @@ fn of_an_object_in_two_files_the_first_file_wins_and_both_are_named() {
         ]
     );
     store.remove_file("a.yaml");
-    assert_eq!(policies(&store), ["shop/p Allow"]);
-    assert_eq!(store.compile(&Options::default()).issues, []);
+    assert_eq!(policies(&mut store), ["shop/p Allow"]);
+    assert_eq!(store.compile().issues, []);
     let twice = store.replace_file("b.yaml", &format!("{ALLOW}---\n{deny}"));
     assert_eq!(twice.len(), 1);
-    assert_eq!(policies(&store), ["shop/p Allow"]);
+    assert_eq!(policies(&mut store), ["shop/p Allow"]);
 }
 
 #[test]
@@ -111,11 +117,94 @@ fn an_address_is_the_address_of_one_pod() {
         "f",
         &[pod("a", one, false), pod("b", two, false), pod("c", one, true), pod("d", one, true)].concat(),
     );
-    let compiled = store.compile(&Options::default());
+    let compiled = store.compile();
     let addresses: Vec<_> = compiled.workloads.iter().map(|w| w.addresses.len()).collect();
     assert_eq!(addresses, [1, 1, 1, 1]);
     assert_eq!(compiled.workloads[1].addresses, ["10.0.0.2".parse::<IpAddr>().unwrap()]);
     assert_eq!(compiled.issues.len(), 1, "{:?}", compiled.issues);
+}
+
+#[test]
+fn what_did_not_change_is_the_same_allocation() {
+    let policy = |label: &str| ALLOW.replace("spec: {}", &format!("spec: {{selector: {{matchLabels: {{{label}}}}}}}"));
+    let mut store = Store::default();
+    let pods = ["web", "cart", "front"].map(|app| object((0, app, 0, "shop", [1, 2, 3])));
+    store.replace_file("pods", &pods.concat());
+    store.replace_file("policy", &policy("app: web"));
+    let before = store.compile();
+    store.replace_file("policy", &policy("app: cart"));
+    let after = store.compile();
+    let kept = before.workloads.iter().zip(&after.workloads).filter(|(a, b)| Arc::ptr_eq(a, b)).count();
+    assert_eq!((before.workloads.len(), kept), (3, 1), "one no longer selected, one selected now");
+    assert_eq!(after.workloads[0].authorization_policies.len(), 1);
+
+    store.replace_file("pods", &pods.concat().replace("nodeName: n2", "nodeName: n7"));
+    let moved = store.compile();
+    assert!(moved.workloads.iter().all(|workload| *workload.node == *"n7"));
+    store.replace_file("pods", &format!("# with a remark\n{}", pods.concat().replace("nodeName: n2", "nodeName: n7")));
+    let same = store.compile();
+    assert!(moved.workloads.iter().zip(&same.workloads).all(|(a, b)| Arc::ptr_eq(a, b)));
+}
+
+/// A manifest of one of the kinds: its kind and variant, its name, what labels it has or asks for,
+/// its namespace, and numbers to take addresses and ports from.
+type Given = (u8, &'static str, u8, &'static str, [u8; 3]);
+
+fn object((kind, name, variant, namespace, [a, b, c]): Given) -> String {
+    let labels = ["app: web", "app: web, env: live", "env: live", "app: cart", ""][usize::from(variant) % 5];
+    let head = |api: &str, kind: &str, more: &str| {
+        format!("---\napiVersion: {api}\nkind: {kind}\nmetadata: {{name: {name}, namespace: {namespace}, {more}}}\n")
+    };
+    let selector = if labels.is_empty() { String::new() } else { format!("selector: {{matchLabels: {{{labels}}}}}, ") };
+    let mode = ["ambient", "none", "x"][usize::from(variant) % 3];
+    let policy = |kind, spec: String| head("security.istio.io/v1", kind, "") + &format!("spec: {{{selector}{spec}}}\n");
+    match kind {
+        0 | 1 => {
+            let port = format!("{{name: http, containerPort: {}}}", 8080 + u16::from(c));
+            head("v1", "Pod", &format!("labels: {{app: {name}, {}}}", labels.replace("app:", "was:")))
+                + &format!("spec: {{nodeName: n{b}, hostNetwork: {}, containers: [{{ports: [{port}]}}]}}\n", c == 0)
+                + &format!("status: {{podIPs: [{{ip: 10.0.0.{a}}}, {{ip: 10.0.0.{b}}}]}}\n")
+        }
+        2 | 3 => {
+            let labels = labels.replace("env: live", "was: web");
+            head("v1", "Service", "")
+                + &format!("spec: {{selector: {{{labels}}}, ports: [{{port: {a}0, targetPort: http}}]}}\n")
+        }
+        4 => format!(
+            "---\napiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}, labels: {{istio.io/dataplane-mode: {mode}}}, annotations: {{ambit.io/same-node: direct}}}}\n"
+        ),
+        5 => policy("AuthorizationPolicy", format!("action: {}, rules: [{{}}]", ["ALLOW", "DENY"][usize::from(a) % 2])),
+        _ if selector.is_empty() => policy("PeerAuthentication", "mtls: {mode: STRICT}".to_owned()),
+        _ => policy("PeerAuthentication", format!("portLevelMtls: {{{b}: {{mode: STRICT}}}}")),
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config::with_cases(96))]
+
+    /// What a store remembers of an earlier compilation must never show.
+    #[test]
+    fn a_store_that_was_changed_means_what_a_new_one_means(
+        steps in vec((0usize..3, vec(given(), 0..12)), 1..10),
+    ) {
+        let mut store = Store::default();
+        let mut files = [const { String::new() }; 3];
+        for (at, objects) in steps {
+            files[at] = objects.into_iter().map(object).collect();
+            if files[at].is_empty() { store.remove_file(&at.to_string()) } else { store.replace_file(&at.to_string(), &files[at]); }
+            let mut new = Store::default();
+            for (at, text) in files.iter().enumerate().filter(|(_, text)| !text.is_empty()) {
+                new.replace_file(&at.to_string(), text);
+            }
+            proptest::prop_assert_eq!(store.compile(), new.compile());
+        }
+    }
+}
+
+fn given() -> impl Strategy<Value = Given> {
+    let names = select(&["web", "cart", "front"][..]);
+    let namespaces = select(&["shop", "other", "istio-system"][..]);
+    (0u8..7, names, 0u8..15, namespaces, [1u8..4, 1..4, 0..3])
 }
 
 proptest::proptest! {
@@ -136,8 +225,8 @@ proptest::proptest! {
         let files = [("a", good.as_str()), ("b", broken.as_str())];
         files.iter().for_each(|(name, text)| drop(one.replace_file(name, text)));
         files.iter().rev().for_each(|(name, text)| drop(two.replace_file(name, text)));
-        let compiled = one.compile(&Options::default());
-        proptest::prop_assert_eq!(&compiled, &two.compile(&Options::default()));
+        let compiled = one.compile();
+        proptest::prop_assert_eq!(&compiled, &two.compile());
         drop(crate::Summary::of(&compiled).to_json());
     }
 }

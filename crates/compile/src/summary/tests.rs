@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Options, Store};
+use crate::Store;
 
 macro_rules! example {
     ($path:literal) => {
@@ -22,7 +22,7 @@ fn example() -> Compiled {
     for (name, text) in FILES {
         assert_eq!(store.replace_file(name, text), [], "{name}");
     }
-    let compiled = store.compile(&Options::default());
+    let compiled = store.compile();
     assert_eq!(compiled.issues, []);
     compiled
 }

@@ -13,7 +13,7 @@ fn compile(namespace: &str, metadata: &str, spec: &str, status: &str) -> (Compil
     let mut store = Store::default();
     let said = store.replace_file("f", &text);
     let said = said.iter().map(|i| format!("{} {}: {}", i.severity.word(), i.field, i.problem)).collect();
-    (store.compile(&Options::default()), said)
+    (store.compile(), said)
 }
 
 const AMBIENT: &str = "labels: {istio.io/dataplane-mode: ambient}";
@@ -51,9 +51,9 @@ fn a_pod_without_a_namespace_object_can_be_enrolled_by_itself() {
         "f",
         &format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: x, {AMBIENT}}}\nstatus: {{podIP: 1.2.3.4}}\n"),
     );
-    let compiled = store.compile(&Options::default());
+    let compiled = store.compile();
     assert_eq!(compiled.workloads[0].tunnel_protocol, TunnelProtocol::Hbone);
-    assert!(compiled.local_pods.is_empty(), "it runs on no known node");
+    assert!(compiled.local_pods_of("").is_empty(), "it runs on no known node");
 }
 
 #[test]

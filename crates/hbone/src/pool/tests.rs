@@ -17,15 +17,16 @@ struct Peer {
     dials: Rc<Cell<usize>>,
     connections: Rc<RefCell<Vec<(tokio_util::sync::CancellationToken, tokio::task::AbortHandle)>>>,
     absent: bool,
+    good_for: Option<Duration>,
 }
 
 impl Peer {
     fn new(max_streams: u32) -> Self {
         let settings = Settings { max_streams, ..Settings::server() };
-        Self { settings, dials: Rc::default(), connections: Rc::default(), absent: false }
+        Self { settings, dials: Rc::default(), connections: Rc::default(), absent: false, good_for: None }
     }
 
-    fn dial(&self) -> impl AsyncFn() -> Result<DuplexStream, NobodyThere> + 'static {
+    fn dial(&self) -> impl AsyncFn() -> Result<Dialled<DuplexStream>, NobodyThere> + 'static {
         let peer = self.clone();
         async move || {
             peer.dials.set(peer.dials.get() + 1);
@@ -45,7 +46,7 @@ impl Peer {
                     });
                 }
             });
-            Ok(io)
+            Ok(Dialled { io, until: peer.good_for.map(|time| Instant::now() + time) })
         }
     }
 }
@@ -193,6 +194,22 @@ fn closed_keys_take_no_more_streams() {
         let _same = open(&pool, &peer).await.unwrap();
         assert_eq!(peer.dials.get(), 1);
         pool.close(|key| *key == "peer");
+        let _new = open(&pool, &peer).await.unwrap();
+        assert_eq!(peer.dials.get(), 2);
+        expect_echo(&mut old).await;
+    });
+}
+
+#[test]
+fn tunnel_past_its_time_takes_no_more_streams_and_keeps_those_it_has() {
+    run_paused(async {
+        let pool = pool(100);
+        let peer = Peer { good_for: Some(Duration::from_secs(60)), ..Peer::new(200) };
+        let mut old = open(&pool, &peer).await.unwrap();
+        tokio::time::advance(Duration::from_secs(59)).await;
+        let _same = open(&pool, &peer).await.unwrap();
+        assert_eq!(peer.dials.get(), 1);
+        tokio::time::advance(Duration::from_secs(1)).await;
         let _new = open(&pool, &peer).await.unwrap();
         assert_eq!(peer.dials.get(), 2);
         expect_echo(&mut old).await;

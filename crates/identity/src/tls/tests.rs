@@ -43,6 +43,8 @@ async fn both_ends_learn_who_the_other_is() {
     let (mut client, mut server) = (client.unwrap(), server.unwrap());
     assert_eq!(peer(client.get_ref().1), account("till"));
     assert_eq!(peer(server.get_ref().1), account("cart"));
+    let certificate = mesh.store.certificate(&account("cart")).await.unwrap();
+    assert_eq!(VerifiedPeer::of(server.get_ref().1).unwrap().not_after(), certificate.not_after());
     assert_eq!(server.get_ref().1.server_name(), None);
     for connection in [&**client.get_ref().1 as &CommonState, server.get_ref().1] {
         assert_eq!(connection.protocol_version(), Some(ProtocolVersion::TLSv1_3));
@@ -200,7 +202,12 @@ async fn roots_are_rotated_without_a_restart() {
     };
     assert_eq!(reason(call(&old, &new).await.0), PeerError::UnknownIssuer);
 
+    let client_config = async || old.tls.client_config(&account("cart"), &[account("till")]).await.unwrap();
+    let (before, changed) = (client_config().await, old.tls.trust_changed());
+    assert!(Arc::ptr_eq(&before, &client_config().await), "without a change it is the same");
     replace(&format!("{old_root}{new_root}"), 2).await;
+    changed.await;
+    assert!(!Arc::ptr_eq(&before, &client_config().await), "tunnels of the old configuration are not to be used");
     for (from, to) in [(&old, &new), (&new, &old), (&old, &old), (&new, &new)] {
         let (client, server) = call(from, to).await;
         client.unwrap();

@@ -187,6 +187,17 @@ fn lists_are_their_items() {
 }
 
 #[test]
+fn what_nobody_uses_may_be_deeper_than_what_is_read() {
+    let spec = "{a: ".repeat(40) + &"}".repeat(40);
+    for (kind, expected) in
+        [("CustomResourceDefinition", "f.yaml:1: info: kind CustomResource"), ("Pod", "f.yaml:4: error")]
+    {
+        let found = issues(&format!("apiVersion: v1\nkind: {kind}\nmetadata: {{name: x}}\nspec: {spec}"));
+        assert!(matches!(found.as_slice(), [issue] if issue.starts_with(expected)), "{found:?}");
+    }
+}
+
+#[test]
 fn files_are_bounded() {
     let file = parse_file("f.yaml", &"#".repeat(MAX_FILE_BYTES + 1));
     assert!(file.unreadable);

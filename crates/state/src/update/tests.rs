@@ -64,10 +64,12 @@ fn answers(snapshot: &Snapshot) -> String {
     text
 }
 
+type Objects = (Vec<Arc<Workload>>, Vec<Arc<Service>>, Vec<Arc<Authorization>>);
+
 /// The objects of a snapshot, to build it again from scratch.
-fn objects(snapshot: &Snapshot) -> (Vec<Workload>, Vec<Service>, Vec<Authorization>) {
-    fn owned<'a, T: Clone + 'a>(objects: impl Iterator<Item = &'a Arc<T>>) -> Vec<T> {
-        objects.map(|object| T::clone(object)).collect()
+fn objects(snapshot: &Snapshot) -> Objects {
+    fn owned<'a, T: Clone + 'a>(objects: impl Iterator<Item = &'a Arc<T>>) -> Vec<Arc<T>> {
+        objects.map(|object| Arc::new(T::clone(object))).collect()
     }
     (owned(snapshot.workloads()), owned(snapshot.services()), owned(snapshot.policies()))
 }
@@ -94,7 +96,7 @@ proptest! {
             snapshot = next;
         }
         let (workloads, services, policies) = objects(&snapshot);
-        let built = Snapshot::build(workloads, services, policies);
+        let (built, _) = Snapshot::default().replace_all(workloads, services, policies);
         prop_assert_eq!(answers(&built), answers(&snapshot));
     }
 
@@ -113,11 +115,13 @@ proptest! {
 
 #[test]
 fn what_is_unchanged_is_kept_and_not_told() {
-    let pods = |healthy| vec![pod("a", "n1", "10.0.0.1"), Workload { healthy, ..pod("b", "n1", "10.0.0.2") }];
-    let policies = || vec![policy("shop/a", Scope::Namespace)];
-    let first = Snapshot::build(pods(true), vec![service("web", "10.96.0.1")], policies());
+    let pods =
+        |healthy| vec![pod("a", "n1", "10.0.0.1").into(), Workload { healthy, ..pod("b", "n1", "10.0.0.2") }.into()];
+    let policies = || vec![policy("shop/a", Scope::Namespace).into()];
+    let services = || vec![service("web", "10.96.0.1").into()];
+    let (first, _) = Snapshot::default().replace_all(pods(true), services(), policies());
 
-    let (same, changes) = first.replace_all(pods(true), vec![service("web", "10.96.0.1")], policies());
+    let (same, changes) = first.replace_all(pods(true), services(), policies());
     assert!(changes.is_empty(), "{changes:?}");
     let (second, changes) = same.replace_all(pods(false), vec![], policies());
     assert_eq!((changes.workloads.len(), changes.services.len(), changes.policies.len()), (1, 1, 0));
