@@ -111,6 +111,8 @@ fn a_new_agent_takes_over_while_the_old_one_drains() -> Result<()> {
     shop.mesh.start_with(&[("--drain-seconds", "600")])?;
     let mut open = Connection::established(&shop.client.netns(), shop.service)?;
     shop.mesh.agent(1)?.process().signal(Signal::SIGTERM)?;
+    // Until then it answers for its successor that it is ready.
+    shop.mesh.agent(1)?.wait_log("stopping")?;
     let mut old = shop.mesh.restart_agent(1)?;
     assert_eq!(seen(&shop.client.netns(), shop.service)?, shop.client.ip4());
     assert!(old.process().ended().is_none(), "the old agent still drains");

@@ -180,7 +180,10 @@ impl Enrolment {
             Err(error) => {
                 let reason = error_chain(&error);
                 if self.refused.as_ref() != Some(&reason) {
-                    tracing::error!(reason, "every connection of enrolled pods is captured, the mesh's or not");
+                    tracing::error!(
+                        reason,
+                        "every connection of enrolled pods is captured, and those to destinations outside of the mesh are refused"
+                    );
                 }
                 self.refused = Some(reason);
             }
