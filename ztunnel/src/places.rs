@@ -8,7 +8,7 @@ use std::rc::Rc;
 use ambit_model::CloseReason;
 
 /// Most tunnels of one peer address into a pod, on one worker. An agent puts a hundred streams into
-/// each, so that these are beyond what an honest peer needs; each may cost us a connection window (16 MiB).
+/// each, so that these are beyond what an honest peer needs; each may cost us a connection window (50 MiB).
 const MAX_TUNNELS_FROM_A_PEER: usize = 64;
 
 /// What is counted apart.
