@@ -5,6 +5,6 @@ mod limits;
 mod netns;
 mod socket;
 
-pub use limits::{process_open_files, raise_open_files};
+pub use limits::raise_open_files;
 pub use netns::{NetNs, NetNsError};
 pub use socket::{AGENT_MARK, AGENT_MARK_MASK, TRANSPARENT_MARK, agent_listener, agent_socket, transparent_socket};

@@ -72,12 +72,6 @@ impl NetNs {
         self.cookie
     }
 
-    /// Where it was opened.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Whether its path leads to another namespace by now: the pod was made anew. A path that leads
     /// nowhere says nothing: processes may live on in the namespace.
     #[must_use]

@@ -7,6 +7,6 @@ mod node;
 mod uninstall;
 
 pub use bpffs::{MountError, default_cgroup};
-pub use maps::{AgentSockets, FaultCount, MapFault, OriginalDestinations, ip, mapped_ip};
+pub use maps::{AgentSockets, FaultCount, MapFault, OriginalDestinations, ip};
 pub use node::{Enrolment, LoadError, LoadStage, Node, NodeOptions};
 pub use uninstall::{UninstallError, uninstall};

@@ -47,8 +47,7 @@ pub fn ip(address: IpAddr) -> Ip {
 }
 
 /// An address of a map as everybody else holds it.
-#[must_use]
-pub fn mapped_ip(ip: Ip) -> IpAddr {
+fn mapped_ip(ip: Ip) -> IpAddr {
     IpAddr::V6(Ipv6Addr::from(ip)).to_canonical()
 }
 
