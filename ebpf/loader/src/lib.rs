@@ -4,6 +4,7 @@
 mod bpffs;
 mod maps;
 mod node;
+mod pins;
 mod uninstall;
 
 pub use bpffs::{MountError, default_cgroup};

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use ambit_ebpf_types::{Destination, FAULTS, FlowKey, Ip, LAYOUT_VERSION, ListenerKey, NO_IP, NodeConfig, Pod};
 use aya::maps::{Array, HashMap as BpfHashMap, Map, MapData, MapError, PerCpuArray, SockHash};
@@ -15,6 +15,7 @@ use aya::{Ebpf, EbpfLoader};
 
 use crate::bpffs::{self, MountError};
 use crate::maps::{AgentSockets, FaultCount, MapFault, OriginalDestinations, Wire, ip};
+use crate::pins::{SK_LOOKUP, lookup_pin, pinned_lookups, replace_pin};
 use crate::uninstall::{UninstallError, remove_layouts};
 
 /// The kernel programs, embedded by the build script.
@@ -24,7 +25,6 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/am
 /// rewritten before what serves the rewritten connection is in place.
 const CGROUP_PROGRAMS: [&str; 5] =
     ["ambit_getpeername4", "ambit_getpeername6", "ambit_sock_ops", "ambit_connect4", "ambit_connect6"];
-const SK_LOOKUP: &str = "ambit_sk_lookup";
 
 /// What a node's programs are loaded with.
 #[derive(Debug, Clone)]
@@ -353,39 +353,9 @@ fn link_error(error: &aya::programs::links::LinkError) -> aya::programs::Program
     aya::programs::ProgramError::IOError(io::Error::other(error.to_string()))
 }
 
-/// Pins `link`, then lets the link of an earlier agent at the same path go: for a moment both are
-/// attached, which is harmless (the second finds nothing left to do), and there is never none.
-fn replace_pin(path: &Path, link: FdLink) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    // No dot in the name: a bpf file system refuses it.
-    let mut new = path.as_os_str().to_owned();
-    new.push("-new");
-    let new = PathBuf::from(new);
-    match std::fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-        Ok(()) | Err(_) => {}
-    }
-    let pinned = link.pin(&new)?;
-    std::fs::rename(&new, path)?;
-    // The pin keeps it attached; our own descriptor is not needed.
-    drop(FdLink::from(pinned));
-    Ok(())
-}
-
 /// The addresses a pod has.
 fn known(pod: Pod) -> impl Iterator<Item = Ip> {
     [pod.ip4, pod.ip6].into_iter().filter(|address| *address != NO_IP)
-}
-
-/// Cookies of the namespaces whose inbound side is captured.
-fn pinned_lookups(pins: &Path) -> impl Iterator<Item = u64> {
-    let entries = std::fs::read_dir(pins).into_iter().flatten().flatten();
-    entries.filter_map(|entry| {
-        entry.file_name().to_str()?.strip_prefix("link-")?.strip_prefix(SK_LOOKUP)?.strip_prefix('-')?.parse().ok()
-    })
-}
-
-fn lookup_pin(pins: &Path, cookie: u64) -> PathBuf {
-    pins.join(format!("link-{SK_LOOKUP}-{cookie}"))
 }
 
 fn failed(program: &'static str, stage: LoadStage, error: impl std::error::Error + Send + Sync + 'static) -> LoadError {
