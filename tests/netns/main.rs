@@ -13,6 +13,7 @@ mod handshake;
 mod harness;
 mod hostile;
 mod identity_change;
+mod idle;
 mod ipv6;
 mod lifecycle;
 mod limits_and_ends;

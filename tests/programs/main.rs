@@ -1,6 +1,7 @@
 //! Programs people run, unmodified, as client and server on two nodes, through a Service of the
 //! mesh. They come from Debian's packages; each server runs on a folder and a port of its own.
 
+mod container;
 mod mariadb;
 mod nginx;
 mod pair;

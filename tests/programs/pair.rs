@@ -1,5 +1,6 @@
 //! A client pod and a server pod on two nodes, with a Service in front of the server.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -43,7 +44,7 @@ impl Pair {
     }
 
     /// Starts the server and waits until `probe`, run beside it, succeeds.
-    pub(crate) fn serve(&mut self, server: &[&str], probe: &[&str]) -> Result<()> {
+    pub(crate) fn serve(&mut self, server: &[impl AsRef<OsStr>], probe: &[&str]) -> Result<()> {
         let process = Process::start(self.command(server)?, self.mesh.world.directory(), "server")?;
         let process = self.server.insert(process);
         let (program, arguments) = probe.split_first().context("no probe")?;
@@ -51,6 +52,11 @@ impl Pair {
         until("the server's start", START_TIME, || run(pod.command(program).args(arguments)).ok())
             .with_context(|| process.errors())?;
         Ok(())
+    }
+
+    /// The pod the server runs in.
+    pub(crate) fn server_pod(&self) -> &Pod {
+        &self.pod
     }
 
     /// Runs a client to its end; gives its output.
@@ -70,7 +76,7 @@ impl Pair {
         Ok(())
     }
 
-    fn command(&self, server: &[&str]) -> Result<Command> {
+    fn command(&self, server: &[impl AsRef<OsStr>]) -> Result<Command> {
         let (program, arguments) = server.split_first().context("no program")?;
         let mut command = self.pod.netns().command(program);
         command.args(arguments);

@@ -78,6 +78,7 @@ impl Part {
                 "wrk",
                 "redis-server",
                 "redis-tools",
+                "runc",
                 "postgresql",
                 "postgresql-contrib",
                 "mariadb-server",
