@@ -3,35 +3,51 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use ambit_resources::{FieldPath, ObjectId, Severity};
+use ambit_model::WorkloadUid;
 
-use crate::place::Place;
-use crate::workload::Pod;
-use crate::{Issue, Problem};
+/// Who claims each address. An address names one workload: two pods of one address would lend each
+/// other their identities. Pods that share their node's address claim nothing.
+#[derive(Debug, Default)]
+pub(crate) struct AddressBook(HashMap<IpAddr, Claims>);
 
-/// An address names one workload: two pods of one address would lend each other their identities, so
-/// the second, by name, does without. Pods that share their node's address share it lawfully.
+/// Nearly always one; several while an address passes from one pod to the next.
 #[derive(Debug)]
-pub(crate) struct AddressBook<'a> {
-    holders: HashMap<IpAddr, &'a ObjectId>,
+enum Claims {
+    One(WorkloadUid),
+    /// By uid.
+    #[expect(clippy::box_collection, reason = "thin, so that it fits into what the one needs")]
+    Many(Box<Vec<WorkloadUid>>),
 }
 
-impl<'a> AddressBook<'a> {
-    pub(crate) fn for_pods(count: usize) -> Self {
-        Self { holders: HashMap::with_capacity(count) }
+impl AddressBook {
+    pub(crate) fn claim(&mut self, address: IpAddr, uid: &WorkloadUid) {
+        let mut all = self.claimants(address).to_vec();
+        if let Err(at) = all.binary_search(uid) {
+            all.insert(at, uid.clone());
+            self.set(address, all);
+        }
     }
 
-    /// Gives a pod its addresses, and says which of them it must do without.
-    pub(crate) fn claim(&mut self, place: Place<'a>, pod: &Pod, issues: &mut Vec<Issue>) -> Vec<IpAddr> {
-        let mut taken = Vec::new();
-        for address in pod.addresses().iter().filter(|_| !pod.workload.host_network) {
-            let holder = *self.holders.entry(*address).or_insert(place.id);
-            if !std::ptr::eq(holder, place.id) {
-                let problem = Problem::AddressTaken { address: *address, holder: holder.clone() };
-                issues.push(place.issue(Severity::Error, FieldPath::of("status.podIPs"), problem));
-                taken.push(*address);
-            }
+    pub(crate) fn release(&mut self, address: IpAddr, uid: &WorkloadUid) {
+        let rest = self.claimants(address).iter().filter(|other| *other != uid).cloned().collect();
+        self.set(address, rest);
+    }
+
+    /// Who claims an address, by uid.
+    pub(crate) fn claimants(&self, address: IpAddr) -> &[WorkloadUid] {
+        match self.0.get(&address) {
+            None => &[],
+            Some(Claims::One(uid)) => std::slice::from_ref(uid),
+            Some(Claims::Many(uids)) => uids,
         }
-        taken
+    }
+
+    fn set(&mut self, address: IpAddr, claimants: Vec<WorkloadUid>) {
+        let claims = match <[WorkloadUid; 1]>::try_from(claimants) {
+            Ok([one]) => Claims::One(one),
+            Err(none) if none.is_empty() => return drop(self.0.remove(&address)),
+            Err(many) => Claims::Many(Box::new(many)),
+        };
+        self.0.insert(address, claims);
     }
 }

@@ -23,7 +23,7 @@ use rule::Policy;
 const DRY_RUN: &str = "istio.io/dry-run";
 
 /// A policy, and the pods that list it.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Selected {
     pub(crate) authorization: Arc<Authorization>,
     /// None for one that is in force for all pods of its scope, and listed by none.
@@ -33,9 +33,9 @@ pub(crate) struct Selected {
 }
 
 impl Selected {
-    pub(crate) fn selector(&self) -> Selector<'_, &PolicyKey> {
-        let key = &self.authorization.key;
-        Selector { namespace: (!self.anywhere).then_some(&*key.namespace), labels: &self.selector, what: key }
+    pub(crate) fn selector(&self) -> Selector {
+        let namespace = (!self.anywhere).then(|| Arc::clone(&self.authorization.key.namespace));
+        Selector { namespace, labels: self.selector.clone() }
     }
 }
 

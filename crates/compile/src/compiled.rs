@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use ambit_model::{Authorization, LocalPod, Service, TunnelProtocol, Workload, WorkloadUid};
+use ambit_model::{Authorization, Service, TunnelProtocol, Workload, WorkloadUid};
 
 use crate::Issue;
 
@@ -30,16 +30,5 @@ impl Compiled {
     pub fn enrolled(&self) -> impl Iterator<Item = &Arc<Workload>> {
         let known = |workload: &&Arc<Workload>| !workload.node.is_empty();
         self.workloads.iter().filter(|workload| workload.tunnel_protocol == TunnelProtocol::Hbone).filter(known)
-    }
-
-    /// The pods to enrol on a node.
-    #[must_use]
-    pub fn local_pods_of(&self, node: &str) -> Vec<LocalPod> {
-        let here = self.enrolled().filter(|workload| *workload.node == *node);
-        here.map(|workload| LocalPod {
-            uid: workload.uid.clone(),
-            netns: self.netns.get(&workload.uid).map(|path| path.to_path_buf()),
-        })
-        .collect()
     }
 }

@@ -1,19 +1,25 @@
-//! An object in force: what it means by itself, and nothing of how it was written. A hundred thousand
-//! of these are kept, so they are small and share what they have in common.
+//! An object in force: what it means by itself, and nothing of how it was written.
 
+use std::sync::Arc;
+
+use ambit_model::Locality;
 use ambit_resources::{FieldPath, Metadata, Object, Origin, Parsed};
 
 use crate::authorization::{self, Selected};
+use crate::endpoint_slice::{self, Slice};
 use crate::enrolment::{self, Wish};
 use crate::findings::Findings;
+use crate::instance::Instance;
 use crate::peer_authentication::{self, Modes};
 use crate::service::{self, Frontend};
+use crate::service_entry::{self, Entry};
 use crate::shared::Shared;
-use crate::workload::{self, Pod};
+use crate::{locality, workload, workload_entry};
 
-/// An object in force, and the line it stands on.
+/// An object in force, and where it stands.
 #[derive(Debug)]
 pub(crate) struct Held {
+    pub(crate) file: Arc<str>,
     pub(crate) line: u32,
     pub(crate) means: Meaning,
 }
@@ -21,58 +27,76 @@ pub(crate) struct Held {
 /// What an object means by itself.
 #[derive(Debug)]
 pub(crate) enum Meaning {
+    /// A pod that has not ended, or another workload.
+    Workload(Box<Instance>),
+    Other(Other),
+}
+
+/// What an object means that is no workload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Other {
     /// Nothing to a node agent.
     Nothing,
+    /// Where a node is.
+    Node(Option<Arc<Locality>>),
     /// What a namespace wishes for its pods.
     Namespace(Wish),
-    /// A pod that is a workload.
-    Pod(Pod),
     /// A service that is more than a DNS alias.
-    Service(Box<Frontend>),
+    Service(Arc<Frontend>),
+    Slice(Arc<Slice>),
+    Entry(Arc<Entry>),
     /// A policy that node agents enforce.
-    Authorization(Box<Selected>),
-    /// Modes.
-    PeerAuthentication(Box<Modes>),
+    Authorization(Arc<Selected>),
+    PeerAuthentication(Arc<Modes>),
 }
 
 impl Held {
     /// What an object means, worth something only where there are no errors among the findings.
     pub(crate) fn of(parsed: &Parsed, shared: &mut Shared, findings: &mut Findings<'_>) -> Self {
         let Parsed { origin, object } = parsed;
-        let line = origin.lines.at(&FieldPath::default());
-        Self { line, means: Meaning::of(origin, object, shared, findings) }
-    }
-
-    /// Takes over from the version before it what did not change, so that it is kept once.
-    pub(crate) fn succeed(&mut self, old: Self) {
-        match (&mut self.means, old.means) {
-            (Meaning::Pod(pod), Meaning::Pod(old)) => pod.succeed(old),
-            (Meaning::Service(new), Meaning::Service(old)) if new.service == old.service => new.service = old.service,
-            _ => {}
-        }
+        let means = Meaning::of(origin, object, shared, findings);
+        Self { file: Arc::clone(&origin.file), line: origin.lines.at(&FieldPath::default()), means }
     }
 }
 
 impl Meaning {
     fn of(origin: &Origin, object: &Object, shared: &mut Shared, findings: &mut Findings<'_>) -> Self {
-        match object {
-            Object::Namespace(namespace) => Self::Namespace(wish(&namespace.metadata, findings)),
-            Object::ServiceAccount(_) => Self::Nothing,
+        let id = &origin.id;
+        let other = match object {
             Object::Pod(pod) => {
                 workload::check(pod, findings);
-                workload::prepare(origin, pod, shared).map_or(Self::Nothing, Self::Pod)
+                return Self::of_workload(workload::prepare(origin, pod, shared));
             }
+            Object::WorkloadEntry(entry) => {
+                workload_entry::check(&entry.spec, &FieldPath::of("spec"), findings);
+                return Self::of_workload(workload_entry::prepare(origin, entry, shared));
+            }
+            Object::ServiceAccount(_) => None,
+            Object::Node(node) => Some(Other::Node(locality::of_node(node, &mut shared.texts))),
+            Object::Namespace(namespace) => Some(Other::Namespace(wish(&namespace.metadata, findings))),
             Object::Service(service) => {
                 service::check(service, findings);
-                service::prepare(origin, service, shared).map_or(Self::Nothing, |it| Self::Service(Box::new(it)))
+                service::prepare(origin, service, shared).map(Arc::new).map(Other::Service)
             }
-            Object::AuthorizationPolicy(policy) => authorization::prepare(&origin.id, policy, shared, findings)
-                .map_or(Self::Nothing, |it| Self::Authorization(Box::new(it))),
+            Object::EndpointSlice(slice) => endpoint_slice::prepare(id, slice, shared).map(Arc::new).map(Other::Slice),
+            Object::ServiceEntry(entry) => {
+                service_entry::check(entry, findings);
+                service_entry::prepare(id, entry, shared).map(Arc::new).map(Other::Entry)
+            }
+            Object::AuthorizationPolicy(policy) => {
+                authorization::prepare(id, policy, shared, findings).map(Arc::new).map(Other::Authorization)
+            }
             Object::PeerAuthentication(policy) => {
                 peer_authentication::check(policy, findings);
-                Self::PeerAuthentication(Box::new(peer_authentication::prepare(policy, shared)))
+                let modes = peer_authentication::prepare(policy, shared);
+                Some(Other::PeerAuthentication(Arc::new(modes)))
             }
-        }
+        };
+        Self::Other(other.unwrap_or(Other::Nothing))
+    }
+
+    fn of_workload(instance: Option<Instance>) -> Self {
+        instance.map_or(Self::Other(Other::Nothing), |instance| Self::Workload(Box::new(instance)))
     }
 }
 

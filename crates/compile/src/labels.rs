@@ -6,8 +6,8 @@ use std::sync::Arc;
 use ambit_model::Interner;
 
 /// Labels by their keys: those of a pod, or those a selector asks for.
-#[derive(Debug, PartialEq, Eq, Hash, Default)]
-pub(crate) struct Labels(Box<[(Arc<str>, Arc<str>)]>);
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub(crate) struct Labels(Arc<[(Arc<str>, Arc<str>)]>);
 
 impl Labels {
     pub(crate) fn of(labels: &BTreeMap<String, String>, texts: &mut Interner<str>) -> Self {
@@ -20,7 +20,7 @@ impl Labels {
 
     /// Whether all labels of a selector are among these.
     pub(crate) fn satisfy(&self, selector: &Self) -> bool {
-        selector.pairs().all(|(key, value)| self.value(key) == Some(value))
+        selector.0.iter().all(|(key, value)| self.value(key) == Some(value))
     }
 
     fn value(&self, key: &str) -> Option<&str> {
@@ -28,60 +28,71 @@ impl Labels {
         self.0.get(at).map(|(_, value)| &**value)
     }
 
-    fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(key, value)| (&**key, &**value))
+    /// The labels one by one, each where it is found: in a namespace, or in any.
+    pub(crate) fn places(&self, namespace: Option<&Arc<str>>) -> impl Iterator<Item = Place> {
+        let namespace = namespace.cloned();
+        self.0.iter().map(move |(key, value)| (namespace.clone(), Arc::clone(key), Arc::clone(value)))
     }
 }
 
-/// Something that selects pods by their labels.
-#[derive(Debug)]
-pub(crate) struct Selector<'a, T> {
+/// A label in a namespace; without one, in any.
+pub(crate) type Place = (Option<Arc<str>>, Arc<str>, Arc<str>);
+
+/// Which pods something is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Selector {
     /// The namespace of the pods; absent: any.
-    pub(crate) namespace: Option<&'a str>,
+    pub(crate) namespace: Option<Arc<str>>,
     /// What a pod must have, all of it. Without labels nothing is selected.
-    pub(crate) labels: &'a Labels,
-    /// What selects.
-    pub(crate) what: T,
+    pub(crate) labels: Labels,
 }
 
-type Place<'a> = (Option<&'a str>, &'a str, &'a str);
+impl Selector {
+    fn places(&self) -> impl Iterator<Item = Place> {
+        self.labels.places(self.namespace.as_ref())
+    }
+}
 
 /// Selectors, found by one of the labels they ask for: a pod is not held against every selector of
 /// its namespace, of which there may be thousands.
 #[derive(Debug)]
-pub(crate) struct Selectors<'a, T> {
-    by_label: HashMap<Place<'a>, Vec<Selector<'a, T>>>,
+pub(crate) struct Selectors<T> {
+    by_label: HashMap<Place, Vec<(Labels, T)>>,
 }
 
-impl<'a, T> Selectors<'a, T> {
-    pub(crate) fn of(selectors: impl Iterator<Item = Selector<'a, T>>) -> Self {
-        let selectors: Vec<_> = selectors.collect();
-        let mut askers = HashMap::<Place<'a>, usize>::new();
-        for selector in &selectors {
-            selector.places().for_each(|place| *askers.entry(place).or_default() += 1);
+impl<T> Default for Selectors<T> {
+    fn default() -> Self {
+        Self { by_label: HashMap::new() }
+    }
+}
+
+impl<T: PartialEq> Selectors<T> {
+    pub(crate) fn insert(&mut self, selector: &Selector, what: T) {
+        // Where the fewest are: below `app: web`, not below the `env: production` of all.
+        let crowd = |place: &Place| self.by_label.get(place).map_or(0, Vec::len);
+        if let Some(place) = selector.places().min_by_key(crowd) {
+            let here = self.by_label.entry(place).or_default();
+            here.reserve_exact(1); // nearly always the only one
+            here.push((selector.labels.clone(), what));
         }
-        let mut by_label = HashMap::<_, Vec<_>>::new();
-        for selector in selectors {
-            // The label the fewest ask for: `app: web`, not the `env: production` of all.
-            if let Some(place) = selector.places().min_by_key(|place| askers.get(place)) {
-                by_label.entry(place).or_default().push(selector);
+    }
+
+    pub(crate) fn remove(&mut self, selector: &Selector, what: &T) {
+        for place in selector.places() {
+            if let Some(found) = self.by_label.get_mut(&place) {
+                found.retain(|(_, other)| other != what);
+                if found.is_empty() {
+                    self.by_label.remove(&place);
+                }
             }
         }
-        Self { by_label }
     }
 
     /// What selects a pod, in no order.
-    pub(crate) fn selecting<'b>(&'b self, namespace: &'b str, labels: &'b Labels) -> impl Iterator<Item = &'b T> {
-        let places = labels.pairs().flat_map(move |(key, value)| [(Some(namespace), key, value), (None, key, value)]);
+    pub(crate) fn selecting<'a>(&'a self, namespace: &Arc<str>, labels: &'a Labels) -> impl Iterator<Item = &'a T> {
+        let places = labels.places(Some(namespace)).chain(labels.places(None));
         let near = places.filter_map(|place| self.by_label.get(&place)).flatten();
-        near.filter(|selector| labels.satisfy(selector.labels)).map(|selector| &selector.what)
-    }
-}
-
-impl<'a, T> Selector<'a, T> {
-    fn places(&self) -> impl Iterator<Item = Place<'a>> + use<'a, T> {
-        let namespace = self.namespace;
-        self.labels.pairs().map(move |(key, value)| (namespace, key, value))
+        near.filter(|(selector, _)| labels.satisfy(selector)).map(|(_, what)| what)
     }
 }
 
@@ -105,9 +116,19 @@ mod tests {
             (Some("other"), "app=web", "other web"),
             (Some("shop"), "", "nothing"),
         ]
-        .map(|(namespace, selector, what)| (namespace, labels(selector), what));
-        let selectors = given.iter().map(|(namespace, labels, what)| Selector { namespace: *namespace, labels, what });
-        let selectors = Selectors::of(selectors);
+        .map(|(namespace, selector, what)| {
+            (Selector { namespace: namespace.map(Arc::from), labels: labels(selector) }, what)
+        });
+        let mut selectors = Selectors::default();
+        for (selector, what) in &given {
+            selectors.insert(selector, *what);
+        }
+        let found = |selectors: &Selectors<&str>, namespace: &str, pod: &str| {
+            let pod = labels(pod);
+            let mut found: Vec<_> = selectors.selecting(&namespace.into(), &pod).copied().collect();
+            found.sort_unstable();
+            found.join(", ")
+        };
         for (namespace, pod, expected) in [
             ("shop", "", ""),
             ("shop", "app=web", "web, web anywhere"),
@@ -117,10 +138,11 @@ mod tests {
             ("other", "app=web", "other web, web anywhere"),
             ("third", "app=web env=live", "web anywhere"),
         ] {
-            let pod = labels(pod);
-            let mut found: Vec<_> = selectors.selecting(namespace, &pod).copied().copied().collect();
-            found.sort_unstable();
-            assert_eq!(found.join(", "), expected, "{namespace} {pod:?}");
+            assert_eq!(found(&selectors, namespace, pod), expected, "{namespace} {pod:?}");
         }
+        for (selector, what) in &given {
+            selectors.remove(selector, what);
+        }
+        assert!(selectors.by_label.is_empty());
     }
 }

@@ -1,34 +1,43 @@
 //! From the users' objects to the model: the one place that knows what a field means. Pure: no
 //! files, no network, no clock.
 //!
-//! A [`Store`] holds what the last valid version of every object means by itself; [`Store::compile`]
-//! says what they mean together. Every kind of the model is made by one function that says what it
-//! depends on. A store is compiled as a whole, in time that grows with its size and no faster; what
-//! comes out as it was before is the same allocation, so that whoever looks for changes finds them at
-//! a glance.
+//! A [`Store`] holds what the last valid version of every object means by itself, and what they mean
+//! together. Every kind of the model is made by one function that says what it depends on; an object
+//! that changes costs what depends on it. Objects come one by one ([`Store::apply`]) or in files
+//! ([`Store::replace_file`]). What comes out as it was before is the same allocation, so that whoever
+//! looks for changes finds them at a glance.
 
 mod address_book;
 mod authorization;
-mod bindings;
 mod compiled;
+mod delta;
+mod endpoint_slice;
+mod endpoints;
 mod enrolment;
 mod findings;
+mod frontends;
 mod held;
+mod instance;
 mod labels;
+mod locality;
 mod options;
 mod owner;
 mod peer_authentication;
-mod place;
 mod problem;
 mod replica;
+mod replicas;
 mod service;
+mod service_entry;
 mod shared;
 mod store;
 mod summary;
 mod workload;
+mod workload_entry;
+mod world;
 
 pub use compiled::Compiled;
-pub use options::Options;
+pub use delta::{Changed, Cost, Delta, Input, Read};
+pub use options::{Options, Tunnels};
 pub use problem::{Issue, Problem};
 pub use store::Store;
 pub use summary::Summary;

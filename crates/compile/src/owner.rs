@@ -1,5 +1,7 @@
 //! The names that logs, metrics and dashboards group pods by.
 
+use std::collections::BTreeMap;
+
 use ambit_model::WorkloadKind;
 use ambit_resources::Pod;
 
@@ -24,17 +26,17 @@ pub(crate) fn owner<'a>(pod: &'a Pod, pod_name: &'a str) -> (WorkloadKind, &'a s
 }
 
 /// The name that dashboards group by.
-pub(crate) fn canonical_name<'a>(pod: &'a Pod, workload_name: &'a str) -> &'a str {
-    label(pod, ["service.istio.io/canonical-name", "app.kubernetes.io/name", "app"]).unwrap_or(workload_name)
+pub(crate) fn canonical_name<'a>(labels: &'a BTreeMap<String, String>, workload_name: &'a str) -> &'a str {
+    label(labels, ["service.istio.io/canonical-name", "app.kubernetes.io/name", "app"]).unwrap_or(workload_name)
 }
 
 /// The revision that dashboards group by.
-pub(crate) fn canonical_revision(pod: &Pod) -> &str {
-    label(pod, ["service.istio.io/canonical-revision", "app.kubernetes.io/version", "version"]).unwrap_or("latest")
+pub(crate) fn canonical_revision(labels: &BTreeMap<String, String>) -> &str {
+    label(labels, ["service.istio.io/canonical-revision", "app.kubernetes.io/version", "version"]).unwrap_or("latest")
 }
 
-fn label<'a>(pod: &'a Pod, keys: [&str; 3]) -> Option<&'a str> {
-    keys.iter().find_map(|key| pod.metadata.labels.get(*key)).map(String::as_str)
+fn label<'a>(labels: &'a BTreeMap<String, String>, keys: [&str; 3]) -> Option<&'a str> {
+    keys.iter().find_map(|key| labels.get(*key)).map(String::as_str)
 }
 
 /// A Deployment's ReplicaSets are named `<deployment>-<pod-template-hash>`.

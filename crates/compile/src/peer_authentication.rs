@@ -4,22 +4,19 @@
 //! a principal, one for each way in which the mode of a workload can come about, and the workloads
 //! list the one that is theirs.
 
-use std::collections::btree_map;
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ambit_model::{Action, Authorization, Clause, Match, PolicyKey, Rule, Scope, StringMatch};
-use ambit_resources::{FieldPath, Mode, ObjectId, PeerAuthentication, Severity, Timestamp};
+use ambit_resources::{FieldPath, Mode, ObjectId, PeerAuthentication, Timestamp};
 
+use crate::Problem;
 use crate::authorization::check_selector;
 use crate::authorization::values::port;
 use crate::findings::Findings;
 use crate::labels::{Labels, Selector, Selectors};
-use crate::place::Place;
 use crate::replica::Replica;
 use crate::shared::Shared;
-use crate::{Issue, Problem};
 
 /// The policy of workloads that are strict on every port. An underscore is in no Kubernetes name,
 /// so that no user's policy can be taken for one of these.
@@ -28,7 +25,7 @@ const STRICT: &str = "ambit_strict";
 const WITH_PORTS: &str = "ambit_peer_authentication_";
 
 /// A PeerAuthentication.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Modes {
     created: Option<Timestamp>,
     /// Labels of the workloads it applies to; none: all of its namespace.
@@ -54,83 +51,155 @@ pub(crate) fn prepare(policy: &PeerAuthentication, shared: &mut Shared) -> Modes
     }
 }
 
-type Policy<'a> = (Place<'a>, &'a Modes);
+/// Its place in the line of those that apply to the same: the oldest first. One without a time was
+/// never at the API server: it is the newest.
+type Rank = (bool, Option<Timestamp>, ObjectId);
 
-/// The PeerAuthentications by what they apply to, of equals the oldest first.
-pub(crate) struct PeerAuthentications<'a> {
-    root_namespace: Arc<str>,
-    /// Those without a selector, by namespace; that of the root namespace holds for the mesh.
-    wide: HashMap<&'a str, Policy<'a>>,
-    /// Those with one, and their ranks by age.
-    selecting: Selectors<'a, (usize, Policy<'a>)>,
-    /// The policies that some workload lists.
-    used: BTreeMap<PolicyKey, Authorization>,
-    /// Those that were said to lose to an older one.
-    superseded: BTreeSet<&'a ObjectId>,
+impl Modes {
+    fn rank(&self, id: &ObjectId) -> Rank {
+        (self.created.is_none(), self.created.clone(), id.clone())
+    }
+
+    /// The pods it selects; nothing where it is for all of its namespace.
+    pub(crate) fn selector(&self, id: &ObjectId) -> Option<Selector> {
+        let selector = Selector { namespace: Some(Arc::clone(&id.namespace)), labels: self.selector.clone() };
+        (!self.selector.is_empty()).then_some(selector)
+    }
 }
 
-impl<'a> PeerAuthentications<'a> {
-    /// Sorts them, and says which are never in force.
-    pub(crate) fn of(mut all: Vec<Policy<'a>>, root_namespace: Arc<str>, issues: &mut Vec<Issue>) -> Self {
-        all.sort_by_key(age);
-        let (selecting, all): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, modes)| !modes.selector.is_empty());
-        let mut wide = HashMap::<_, Policy<'a>>::new();
-        for policy in all {
-            match wide.entry(&*policy.0.id.namespace) {
-                Entry::Occupied(winner) => issues.push(superseded(policy.0, winner.get().0, false)),
-                Entry::Vacant(place) => drop(place.insert(policy)),
+/// What the PeerAuthentications mean for a group of replicas.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Standing {
+    /// The policy that puts the effective modes in force; nothing where everything is taken.
+    pub(crate) policy: Option<PolicyKey>,
+    /// Of those that select it, the oldest, and the others.
+    contest: Vec<(ObjectId, ObjectId)>,
+}
+
+/// The PeerAuthentications by what they apply to, of equals the oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct PeerAuthentications {
+    /// Those without a selector, by namespace; that of the root namespace holds for the mesh.
+    wide: BTreeMap<Arc<str>, BTreeMap<Rank, Arc<Modes>>>,
+    /// Those with one.
+    selecting: Selectors<Rank>,
+    by_rank: BTreeMap<Rank, Arc<Modes>>,
+    /// The policies that some group lists, and how many do.
+    used: BTreeMap<PolicyKey, (Arc<Authorization>, usize)>,
+    /// The winners over each loser, and for how many groups.
+    contests: BTreeMap<ObjectId, BTreeMap<ObjectId, usize>>,
+}
+
+impl PeerAuthentications {
+    pub(crate) fn insert(&mut self, id: &ObjectId, modes: &Arc<Modes>) {
+        let rank = modes.rank(id);
+        match modes.selector(id) {
+            None => drop(self.wide.entry(Arc::clone(&id.namespace)).or_default().insert(rank, Arc::clone(modes))),
+            Some(selector) => {
+                self.selecting.insert(&selector, rank.clone());
+                self.by_rank.insert(rank, Arc::clone(modes));
             }
         }
-        let selecting = selecting.into_iter().enumerate().map(|(rank, (place, modes))| Selector {
-            namespace: Some(&*place.id.namespace),
-            labels: &modes.selector,
-            what: (rank, (place, modes)),
-        });
-        let selecting = Selectors::of(selecting);
-        Self { root_namespace, wide, selecting, used: BTreeMap::new(), superseded: BTreeSet::new() }
     }
 
-    /// The policy that puts the effective modes of a replica in force; nothing where it takes
-    /// everything. Depends on the PeerAuthentications of its namespace and of the root namespace.
-    pub(crate) fn policy_for(&mut self, replica: &Replica, issues: &mut Vec<Issue>) -> Option<PolicyKey> {
-        let own = self.oldest_selecting(replica, issues);
-        let wider = [&replica.namespace, &self.root_namespace];
-        let wider = wider.iter().filter_map(|namespace| self.wide.get(&***namespace));
-        let strict = own.iter().chain(wider).find_map(|(_, modes)| modes.strict).unwrap_or(false);
+    pub(crate) fn remove(&mut self, id: &ObjectId, modes: &Modes) {
+        let rank = modes.rank(id);
+        match modes.selector(id) {
+            None => drop(self.wide.get_mut(&id.namespace).map(|all| all.remove(&rank))),
+            Some(selector) => {
+                self.selecting.remove(&selector, &rank);
+                self.by_rank.remove(&rank);
+            }
+        }
+    }
+
+    /// Those that are for all of a namespace, the oldest first.
+    pub(crate) fn wide_in(&self, namespace: &str) -> impl Iterator<Item = &ObjectId> {
+        self.wide.get(namespace).into_iter().flat_map(BTreeMap::keys).map(|(_, _, id)| id)
+    }
+
+    /// The one that keeps another out of force, and whether for single workloads only.
+    pub(crate) fn winner_over(&self, id: &ObjectId) -> Option<(&ObjectId, bool)> {
+        if self.wide_in(&id.namespace).any(|wide| wide == id) {
+            return self.wide_in(&id.namespace).next().filter(|first| *first != id).map(|first| (first, false));
+        }
+        self.contests.get(id)?.keys().next().map(|winner| (winner, true))
+    }
+
+    /// What they mean for a replica. Depends on the PeerAuthentications of its namespace and of the root
+    /// namespace.
+    pub(crate) fn judge(&self, replica: &Replica, root_namespace: &Arc<str>) -> (Standing, Option<Authorization>) {
+        let mut selecting: Vec<_> = self.selecting.selecting(&replica.namespace, &replica.labels).collect();
+        selecting.sort_unstable();
+        let mut selecting = selecting.into_iter();
+        let own = selecting.next().and_then(|rank| Some((&rank.2, self.by_rank.get(rank)?)));
+        let contest = own.map(|(winner, _)| selecting.map(|rank| (rank.2.clone(), winner.clone())).collect());
+        let contest = contest.unwrap_or_default();
+        let wider = [&replica.namespace, root_namespace];
+        let wider = wider.iter().filter_map(|namespace| self.wide.get(&***namespace)?.values().next());
+        let strict = own.iter().map(|(_, modes)| *modes).chain(wider).find_map(|modes| modes.strict).unwrap_or(false);
         let exceptions = own.map(|(_, modes)| ports_unlike(strict, modes)).unwrap_or_default();
         let key = match own.filter(|_| !exceptions.is_empty()) {
-            Some((Place { id, .. }, _)) => {
-                PolicyKey { namespace: id.namespace.clone(), name: format!("{WITH_PORTS}{}", id.name).into() }
-            }
-            None if strict => PolicyKey { namespace: Arc::clone(&self.root_namespace), name: STRICT.into() },
-            None => return None,
+            Some((id, _)) => Some((Arc::clone(&id.namespace), format!("{WITH_PORTS}{}", id.name).into())),
+            None => strict.then(|| (Arc::clone(root_namespace), STRICT.into())),
         };
-        match self.used.entry(key) {
-            btree_map::Entry::Occupied(used) => Some(used.key().clone()),
-            btree_map::Entry::Vacant(place) => {
-                let policy = deny_plaintext(place.key().clone(), strict, exceptions);
-                Some(place.insert(policy).key.clone())
+        let policy = key.map(|(namespace, name)| deny_plaintext(PolicyKey { namespace, name }, strict, exceptions));
+        (Standing { policy: policy.as_ref().map(|policy| policy.key.clone()), contest }, policy)
+    }
+
+    /// A group has another standing. Who is to be told that they lose, or do so no more, is handed back.
+    pub(crate) fn restand(
+        &mut self,
+        before: &Standing,
+        after: &Standing,
+        policy: Option<Authorization>,
+    ) -> impl Iterator<Item = ObjectId> + use<> {
+        if let Some(policy) = policy {
+            let (held, users) = self.used.entry(policy.key.clone()).or_insert_with(|| (Arc::new(policy.clone()), 0));
+            *users += 1;
+            if **held != policy {
+                *held = Arc::new(policy);
             }
+        }
+        if let Some(key) = &before.policy
+            && let Some((_, users)) = self.used.get_mut(key)
+        {
+            *users -= 1;
+            if *users == 0 {
+                self.used.remove(key);
+            }
+        }
+        for (loser, winner) in &after.contest {
+            *self.contests.entry(loser.clone()).or_default().entry(winner.clone()).or_default() += 1;
+        }
+        for (loser, winner) in &before.contest {
+            self.forget(loser, winner);
+        }
+        let told: BTreeSet<_> = before.contest.iter().chain(&after.contest).map(|(loser, _)| loser.clone()).collect();
+        told.into_iter()
+    }
+
+    fn forget(&mut self, loser: &ObjectId, winner: &ObjectId) {
+        let Some(winners) = self.contests.get_mut(loser) else { return };
+        if let Some(count) = winners.get_mut(winner) {
+            *count -= 1;
+            if *count == 0 {
+                winners.remove(winner);
+            }
+        }
+        if winners.is_empty() {
+            self.contests.remove(loser);
         }
     }
 
-    /// The one that selects a replica; of several the oldest, and the others are told.
-    fn oldest_selecting(&mut self, replica: &Replica, issues: &mut Vec<Issue>) -> Option<Policy<'a>> {
-        let mut selecting: Vec<_> = self.selecting.selecting(&replica.namespace, &replica.labels).collect();
-        selecting.sort_unstable_by_key(|(rank, _)| *rank);
-        let mut selecting = selecting.into_iter().map(|(_, policy)| *policy);
-        let winner = selecting.next()?;
-        for (loser, _) in selecting {
-            if self.superseded.insert(loser.id) {
-                issues.push(superseded(loser, winner.0, true));
-            }
-        }
-        Some(winner)
+    /// A policy that some group lists.
+    pub(crate) fn policy(&self, key: &PolicyKey) -> Option<&Arc<Authorization>> {
+        self.used.get(key).map(|(policy, _)| policy)
     }
 
-    /// The policies that some workload lists.
-    pub(crate) fn into_policies(self) -> impl Iterator<Item = Authorization> {
-        self.used.into_values()
+    /// The policies that some group lists.
+    pub(crate) fn policies(&self) -> impl Iterator<Item = &Arc<Authorization>> {
+        self.used.values().map(|(policy, _)| policy)
     }
 }
 
@@ -180,16 +249,6 @@ fn deny_plaintext(key: PolicyKey, strict: bool, exceptions: Vec<u16>) -> Authori
     }
     let (scope, action) = (Scope::WorkloadSelector, Action::Deny);
     Authorization { key, scope, action, rules: vec![Rule { clauses }], dry_run: false }
-}
-
-/// The oldest first. One without a time was never at the API server: it is the newest.
-fn age<'a>((place, modes): &Policy<'a>) -> impl Ord + use<'a> {
-    (modes.created.is_none(), modes.created.as_ref(), place.id)
-}
-
-fn superseded(loser: Place<'_>, winner: Place<'_>, selected: bool) -> Issue {
-    let problem = Problem::Superseded { winner: winner.id.clone(), selected };
-    loser.issue(Severity::Warning, FieldPath::default(), problem)
 }
 
 #[cfg(test)]

@@ -151,6 +151,25 @@ pub enum Problem {
     /// A policy for a waypoint.
     #[error("for waypoints and gateways: not enforced by the node agents")]
     ForWaypoint,
+    /// A host name that another object has.
+    #[error("{host} is already a host of {holder}: left out here")]
+    HostTaken {
+        /// The host.
+        host: Arc<str>,
+        /// Whose it is.
+        holder: ObjectId,
+    },
+    /// Something that the API has and we have not.
+    #[error("{what} is not supported: {consequence}")]
+    Unsupported {
+        /// What.
+        what: &'static str,
+        /// What comes of it.
+        consequence: &'static str,
+    },
+    /// A service without virtual addresses that is no DNS matter of Kubernetes.
+    #[error("no addresses: connections to its hosts are not recognised as the service's")]
+    NoServiceAddress,
     /// A PeerAuthentication that an older one keeps out of force.
     #[error("{winner} is older and wins{}", if *.selected { " for the workloads both select" } else { "" })]
     Superseded {

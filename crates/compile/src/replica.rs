@@ -1,5 +1,6 @@
 //! What the replicas of one application have in common.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ambit_resources::Pod;
@@ -8,7 +9,8 @@ use crate::labels::Labels;
 use crate::service::is_tcp;
 use crate::shared::Shared;
 
-/// All of a pod that services and policies look at: what they mean for one replica they mean for all.
+/// All of a workload that services and policies look at: what they mean for one replica they mean for
+/// all.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Replica {
     pub(crate) namespace: Arc<str>,
@@ -18,12 +20,22 @@ pub(crate) struct Replica {
 }
 
 impl Replica {
-    pub(crate) fn of(namespace: Arc<str>, pod: &Pod, shared: &mut Shared) -> Arc<Self> {
+    pub(crate) fn of_pod(namespace: Arc<str>, pod: &Pod, shared: &mut Shared) -> Arc<Self> {
         let beside = pod.spec.init_containers.iter().filter(|container| container.restart_policy == "Always");
         let ports = pod.spec.containers.iter().chain(beside).flat_map(|container| &container.ports);
         let named = ports.filter(|port| !port.name.is_empty() && is_tcp(&port.protocol));
-        let ports = named.map(|port| (shared.texts.share(port.name.as_str()), port.container_port)).collect();
-        let labels = Labels::of(&pod.metadata.labels, &mut shared.texts);
+        let ports = named.map(|port| (port.name.as_str(), port.container_port));
+        Self::of(namespace, &pod.metadata.labels, ports, shared)
+    }
+
+    pub(crate) fn of<'a>(
+        namespace: Arc<str>,
+        labels: &BTreeMap<String, String>,
+        ports: impl Iterator<Item = (&'a str, u16)>,
+        shared: &mut Shared,
+    ) -> Arc<Self> {
+        let ports = ports.map(|(name, port)| (shared.texts.share(name), port)).collect();
+        let labels = Labels::of(labels, &mut shared.texts);
         shared.replicas.share(Self { namespace, labels, ports })
     }
 

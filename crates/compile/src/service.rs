@@ -19,28 +19,34 @@ const CLUSTER_DOMAIN: &str = "svc.cluster.local";
 const DISTRIBUTION_ANNOTATION: &str = "networking.istio.io/traffic-distribution";
 
 /// A service, and which pods stand behind it.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Frontend {
     /// As clients see it.
     pub(crate) service: Arc<Service>,
     /// Labels of its pods; none: its endpoints are made by somebody else.
-    selector: Labels,
+    pub(crate) labels: Labels,
     /// Where each of its TCP ports leads.
-    targets: Box<[Target]>,
+    pub(crate) targets: Box<[Target]>,
 }
 
 /// Where a port of a service leads.
-#[derive(Debug)]
-struct Target {
-    service_port: u16,
-    app_protocol: AppProtocol,
-    pod_port: PodPort,
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Target {
+    pub(crate) service_port: u16,
+    /// The port's name at the service.
+    pub(crate) name: Arc<str>,
+    pub(crate) app_protocol: AppProtocol,
+    pub(crate) pod_port: PodPort,
 }
 
-#[derive(Debug)]
-enum PodPort {
+/// The port of a pod.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum PodPort {
     Number(u16),
+    /// What the pod calls so.
     Name(Arc<str>),
+    /// What the workload calls as the service does, or else this.
+    NamedOr(u16),
 }
 
 /// What a service means; nothing for what is only a DNS alias. Depends on the service alone.
@@ -50,26 +56,31 @@ pub(crate) fn prepare(origin: &Origin, service: &resources::Service, shared: &mu
     }
     Some(Frontend {
         service: Arc::new(compile(&origin.id, service, shared)),
-        selector: Labels::of(&service.spec.selector, &mut shared.texts),
+        labels: Labels::of(&service.spec.selector, &mut shared.texts),
         targets: tcp_ports(&service.spec).map(|port| target(port, shared)).collect(),
     })
 }
 
 impl Frontend {
-    pub(crate) fn selector(&self) -> Selector<'_, &Self> {
-        Selector { namespace: Some(&self.service.key.namespace), labels: &self.selector, what: self }
+    pub(crate) fn selector(&self) -> Selector {
+        Selector { namespace: Some(Arc::clone(&self.service.key.namespace)), labels: self.labels.clone() }
     }
 
     /// The ports of a selected pod behind the service; nothing if it has none of them. Depends on
     /// both.
     pub(crate) fn endpoint(&self, replica: &Replica) -> Option<(ServiceKey, Vec<PortMapping>)> {
+        self.ports(|target| match &target.pod_port {
+            PodPort::Number(number) => Some(*number),
+            PodPort::Name(name) => replica.port(name),
+            PodPort::NamedOr(number) => Some(replica.port(&target.name).unwrap_or(*number)),
+        })
+    }
+
+    /// The ports of something behind the service; nothing if it has none of them.
+    pub(crate) fn ports(&self, target_port: impl Fn(&Target) -> Option<u16>) -> Option<(ServiceKey, Vec<PortMapping>)> {
         let mapping = |target: &Target| {
-            let target_port = match &target.pod_port {
-                PodPort::Number(number) => *number,
-                PodPort::Name(name) => replica.port(name)?,
-            };
             let Target { service_port, app_protocol, .. } = *target;
-            Some(PortMapping { service_port, target_port, app_protocol })
+            Some(PortMapping { service_port, target_port: target_port(target)?, app_protocol })
         };
         let mut ports: Vec<_> = self.targets.iter().filter_map(mapping).collect();
         ports.shrink_to_fit();
@@ -82,16 +93,15 @@ fn compile(id: &ObjectId, service: &resources::Service, shared: &mut Shared) -> 
     let spec = &service.spec;
     let health_policy =
         if spec.publish_not_ready_addresses { HealthPolicy::AllowAll } else { HealthPolicy::OnlyHealthy };
-    let hostname = format!("{}.{}.{CLUSTER_DOMAIN}", id.name, id.namespace);
     Service {
-        key: ServiceKey { namespace: shared.texts.share(&*id.namespace), hostname: hostname.into() },
+        key: key(&id.namespace, &id.name, shared),
         name: Arc::clone(&id.name),
         addresses: addresses(spec).filter_map(|(_, text)| text.parse().ok()).map(canonical_ip).collect(),
         ports: tcp_ports(spec)
             .map(|port| ServicePort {
                 port: port.port,
                 name: shared.texts.share(port.name.as_str()),
-                app_protocol: app_protocol(port),
+                app_protocol: app_protocol_of(port),
             })
             .collect(),
         subject_alt_names: Vec::new(),
@@ -106,7 +116,14 @@ fn target(port: &resources::ServicePort, shared: &mut Shared) -> Target {
         Some(PortName::Number(number)) => PodPort::Number(*number),
         Some(PortName::Name(name)) => PodPort::Name(shared.texts.share(name.as_str())),
     };
-    Target { service_port: port.port, app_protocol: app_protocol(port), pod_port }
+    let name = shared.texts.share(port.name.as_str());
+    Target { service_port: port.port, name, app_protocol: app_protocol_of(port), pod_port }
+}
+
+/// The key of a service by its name.
+pub(crate) fn key(namespace: &str, name: &str, shared: &mut Shared) -> ServiceKey {
+    let hostname = format!("{name}.{namespace}.{CLUSTER_DOMAIN}");
+    ServiceKey { namespace: shared.texts.share(namespace), hostname: shared.texts.share(hostname.as_str()) }
 }
 
 /// What is to be said about a service.
@@ -151,9 +168,14 @@ pub(crate) fn is_tcp(protocol: &str) -> bool {
 }
 
 /// `appProtocol`, or the port's name up to its first dash.
-fn app_protocol(port: &resources::ServicePort) -> AppProtocol {
+fn app_protocol_of(port: &resources::ServicePort) -> AppProtocol {
     let hint =
         if port.app_protocol.is_empty() { port.name.split('-').next().unwrap_or_default() } else { &port.app_protocol };
+    app_protocol(hint)
+}
+
+/// What is spoken, by its name.
+pub(crate) fn app_protocol(hint: &str) -> AppProtocol {
     match hint.to_ascii_lowercase().as_str() {
         "http" | "kubernetes.io/ws" => AppProtocol::Http11,
         "http2" | "kubernetes.io/h2c" => AppProtocol::Http2,

@@ -1,14 +1,12 @@
 //! What the objects of a store share.
 
-use std::collections::BTreeMap;
-
-use ambit_model::{Interner, PortMapping, ServiceKey};
+use ambit_model::{Application, Interner, ServicePorts};
 
 use crate::Options;
 use crate::replica::Replica;
 
 /// The services a workload is an endpoint of, with its ports for each.
-pub(crate) type Services = BTreeMap<ServiceKey, Vec<PortMapping>>;
+pub(crate) type Services = ServicePorts;
 
 /// The options, and what objects have in common, each value once.
 #[derive(Debug, Default)]
@@ -17,4 +15,5 @@ pub(crate) struct Shared {
     pub(crate) texts: Interner<str>,
     pub(crate) replicas: Interner<Replica>,
     pub(crate) services: Interner<Services>,
+    pub(crate) applications: Interner<Application>,
 }

@@ -4,133 +4,76 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ambit_model::{Identity, TunnelProtocol, Workload, WorkloadUid, canonical_ip};
+use ambit_model::{
+    Addresses, Application, Identity, TunnelProtocol, Workload, WorkloadKind, WorkloadUid, canonical_ip,
+};
 use ambit_resources::{self as resources, FieldPath, ObjectId, Origin, is_name};
 
-use crate::bindings::Binding;
 use crate::enrolment::Wish;
 use crate::findings::Findings;
+use crate::instance::{Instance, InstanceKind, Rare};
 use crate::replica::Replica;
-use crate::shared::{Services, Shared};
+use crate::shared::Shared;
 use crate::{Problem, enrolment, owner};
 
 const NETNS: &str = "ambit.io/netns";
+/// How a node tells that it captured a pod, where the control plane is another's or was started anew.
+const REDIRECTION: &str = "ambient.istio.io/redirection";
 
-/// A pod that is a workload.
-#[derive(Debug)]
-pub(crate) struct Pod {
-    /// As it was last compiled; before that, what the pod alone says. The very allocation that
-    /// snapshots hold: a workload that stays the same costs its memory once, and is seen to be the
-    /// same without a look inside.
-    pub(crate) workload: Arc<Workload>,
-    /// All its addresses, while the workload must do without some.
-    written: Option<Box<[IpAddr]>>,
-    pub(crate) replica: Arc<Replica>,
-    wish: Wish,
-    /// The file of its network namespace.
-    pub(crate) netns: Option<Box<Path>>,
-    /// The line of its addresses.
-    pub(crate) addresses_line: u32,
-}
-
-/// What a pod means by itself; nothing while it has no address, or none any more.
-pub(crate) fn prepare(origin: &Origin, pod: &resources::Pod, shared: &mut Shared) -> Option<Pod> {
-    let addresses = addresses_of(pod);
-    if is_terminated(pod) || addresses.is_empty() {
+/// What a pod means by itself; nothing once it has ended.
+pub(crate) fn prepare(origin: &Origin, pod: &resources::Pod, shared: &mut Shared) -> Option<Instance> {
+    if is_terminated(pod) {
         return None;
     }
     let annotations = &pod.metadata.annotations;
     let namespace = shared.texts.share(&*origin.id.namespace);
-    Some(Pod {
-        replica: Replica::of(Arc::clone(&namespace), pod, shared),
-        workload: Arc::new(workload(&origin.id, pod, addresses, namespace, shared)),
-        written: None,
-        wish: Wish::of_pod(pod),
-        netns: annotations.get(NETNS).map(|path| PathBuf::from(path).into()),
+    let netns = annotations.get(NETNS).map(|path| PathBuf::from(path).into());
+    let pod_uid = Some(pod.metadata.uid.as_str()).filter(|uid| !uid.is_empty()).map(Arc::from);
+    let rare = Rare { written: None, netns, pod_uid };
+    Some(Instance {
+        replica: Some(Replica::of_pod(Arc::clone(&namespace), pod, shared)),
+        workload: Arc::new(workload(&origin.id, pod, namespace, shared)),
+        rare: (rare != Rare::default()).then(|| Box::new(rare)),
+        file: Arc::clone(&origin.file),
+        line: origin.lines.at(&FieldPath::default()),
         addresses_line: origin.lines.at(&FieldPath::of("status.podIPs")),
+        kind: InstanceKind::Pod,
+        wish: Wish::of_pod(pod),
+        captured: annotations.get(REDIRECTION).is_some_and(|said| said == "enabled"),
+        reported: None,
+        leaving: pod.metadata.deletion_timestamp.is_some(),
     })
 }
 
 /// What the pod alone says of its workload.
-fn workload(
-    id: &ObjectId,
-    pod: &resources::Pod,
-    addresses: Vec<IpAddr>,
-    namespace: Arc<str>,
-    shared: &mut Shared,
-) -> Workload {
+fn workload(id: &ObjectId, pod: &resources::Pod, namespace: Arc<str>, shared: &mut Shared) -> Workload {
     let (kind, workload_name) = owner::owner(pod, &id.name);
-    let Shared { options, texts, services, .. } = shared;
-    Workload {
-        uid: WorkloadUid::pod(&options.cluster, &id.namespace, &id.name),
-        name: Arc::clone(&id.name),
-        addresses,
-        node: texts.share(pod.spec.node_name.as_str()),
+    let Shared { options, texts, services, applications, .. } = shared;
+    let application = Application {
         identity: Identity::new(
             Arc::clone(&options.trust_domain),
             Arc::clone(&namespace),
-            texts.share(service_account(pod)),
+            texts.share(service_account(&pod.spec.service_account_name)),
         ),
         namespace,
-        tunnel_protocol: TunnelProtocol::None,
-        canonical_name: texts.share(owner::canonical_name(pod, workload_name)),
-        canonical_revision: texts.share(owner::canonical_revision(pod)),
+        canonical_name: texts.share(owner::canonical_name(&pod.metadata.labels, workload_name)),
+        canonical_revision: texts.share(owner::canonical_revision(&pod.metadata.labels)),
         kind,
-        workload_name: texts.share(workload_name),
-        services: services.share(Services::new()),
-        authorization_policies: Vec::new(),
+        workload_name: texts.share(if kind == WorkloadKind::Pod { "" } else { workload_name }),
+        services: services.share(Arc::default()),
+        authorization_policies: Arc::default(),
+        cluster: Arc::clone(&options.cluster),
+    };
+    Workload {
+        uid: WorkloadUid::pod(&options.cluster, &id.namespace, &id.name),
+        addresses: addresses_of(pod),
+        node: texts.share(pod.spec.node_name.as_str()),
+        locality: None,
+        tunnel_protocol: TunnelProtocol::None,
         healthy: is_healthy(pod),
         host_network: pod.spec.host_network,
-        cluster: Arc::clone(&options.cluster),
         same_node: None,
-    }
-}
-
-impl Pod {
-    /// Its addresses as they are written.
-    pub(crate) fn addresses(&self) -> &[IpAddr] {
-        self.written.as_deref().unwrap_or(&self.workload.addresses)
-    }
-
-    /// Takes over from the version before it: a file is read as a whole, and most of its pods are as
-    /// they were.
-    pub(crate) fn succeed(&mut self, old: Self) {
-        if self.addresses() != old.addresses() {
-            return;
-        }
-        let workload = Arc::make_mut(&mut self.workload);
-        let Workload { addresses, services, authorization_policies, .. } = &*old.workload;
-        workload.addresses.clone_from(addresses);
-        workload.services = Arc::clone(services);
-        workload.authorization_policies.clone_from(authorization_policies);
-        (workload.tunnel_protocol, workload.same_node) = (old.workload.tunnel_protocol, old.workload.same_node);
-        if *workload == *old.workload {
-            self.workload = old.workload;
-        }
-        self.written = old.written;
-    }
-
-    /// The workload, without the addresses others have. Depends on the pod, its namespace, and on
-    /// the services and policies that select it.
-    pub(crate) fn compile(&mut self, namespace: Wish, binding: &Binding, taken: &[IpAddr]) -> Arc<Workload> {
-        let Wish { enrolled, same_node } = self.wish.or(namespace);
-        let tunnel_protocol = if enrolled == Some(true) { TunnelProtocol::Hbone } else { TunnelProtocol::None };
-        let own = || self.addresses().iter().filter(|address| !taken.contains(address)).copied();
-        let held = &*self.workload;
-        let same = held.services == binding.services
-            && held.authorization_policies == binding.policies
-            && (held.tunnel_protocol, held.same_node) == (tunnel_protocol, same_node)
-            && held.addresses.iter().copied().eq(own());
-        if !same {
-            let addresses = own().collect();
-            self.written = (!taken.is_empty()).then(|| self.addresses().into());
-            let workload = Arc::make_mut(&mut self.workload);
-            workload.addresses = addresses;
-            workload.services = Arc::clone(&binding.services);
-            workload.authorization_policies.clone_from(&binding.policies);
-            (workload.tunnel_protocol, workload.same_node) = (tunnel_protocol, same_node);
-        }
-        Arc::clone(&self.workload)
+        application: applications.share(application),
     }
 }
 
@@ -144,10 +87,11 @@ pub(crate) fn check(pod: &resources::Pod, findings: &mut Findings<'_>) {
             findings.error(at, Problem::Address { value: text.to_owned() });
         }
     }
-    if !any && !is_terminated(pod) {
+    // One that the API server knows to be on its way to an address has no need to be told.
+    if !any && pod.status.phase.is_empty() {
         findings.info(FieldPath::of("status.podIPs"), Problem::NoAddress);
     }
-    if !is_name(service_account(pod), true) {
+    if !is_name(service_account(&pod.spec.service_account_name), true) {
         let value = pod.spec.service_account_name.clone();
         findings.error(FieldPath::of("spec.serviceAccountName"), Problem::ServiceAccountName { value });
     }
@@ -159,11 +103,9 @@ pub(crate) fn check(pod: &resources::Pod, findings: &mut Findings<'_>) {
     }
 }
 
-fn service_account(pod: &resources::Pod) -> &str {
-    match pod.spec.service_account_name.as_str() {
-        "" => "default",
-        account => account,
-    }
+/// The service account of who names none is `default`.
+pub(crate) fn service_account(named: &str) -> &str {
+    if named.is_empty() { "default" } else { named }
 }
 
 fn address_texts(pod: &resources::Pod) -> impl Iterator<Item = (FieldPath, &str)> {
@@ -172,8 +114,8 @@ fn address_texts(pod: &resources::Pod) -> impl Iterator<Item = (FieldPath, &str)
     first.into_iter().chain(all.map(|(index, ip)| (FieldPath::of("status.podIPs").index(index), ip.ip.as_str())))
 }
 
-fn addresses_of(pod: &resources::Pod) -> Vec<IpAddr> {
-    let mut addresses = Vec::new();
+fn addresses_of(pod: &resources::Pod) -> Addresses {
+    let mut addresses = Addresses::new();
     for address in address_texts(pod).filter_map(|(_, text)| text.parse().ok()).map(canonical_ip) {
         if !addresses.contains(&address) {
             addresses.push(address);

@@ -8,6 +8,7 @@ mod close_reason;
 mod identity;
 mod interner;
 mod service;
+mod service_ports;
 mod workload;
 
 pub use address::{OriginalDst, PeerAddr, TunnelTarget, UpstreamAddr, canonical_ip, canonical_socket};
@@ -18,7 +19,11 @@ pub use close_reason::{CloseReason, DenyReason};
 pub use identity::{Identity, IdentityError, SPIFFE_SCHEME};
 pub use interner::Interner;
 pub use service::{HealthPolicy, LoadBalancingMode, Service, ServiceKey, ServicePort};
-pub use workload::{AppProtocol, LocalPod, PortMapping, SameNode, TunnelProtocol, Workload, WorkloadKind, WorkloadUid};
+pub use service_ports::ServicePorts;
+pub use workload::{
+    Addresses, AppProtocol, Application, Locality, NodePod, PortMapping, SameNode, TunnelProtocol, Workload,
+    WorkloadKind, WorkloadUid,
+};
 
 /// The trust domain of a mesh that was not told another.
 pub const DEFAULT_TRUST_DOMAIN: &str = "cluster.local";

@@ -41,6 +41,8 @@ pub enum LoadBalancingMode {
     StrictNode,
     /// Endpoints of the same node first (`trafficDistribution: PreferSameNode`).
     PreferNode,
+    /// None: connections to its addresses are not the mesh's (`resolution: NONE`).
+    Passthrough,
 }
 
 /// One port of a service, as its users see it.

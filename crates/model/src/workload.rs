@@ -1,13 +1,15 @@
 //! Workloads: what has addresses and an identity. The shape follows `istio.workload.Workload`, so
 //! that one model serves the folder of manifests and the discovery protocol alike.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::{Identity, PolicyKey, ServiceKey};
+use smallvec::SmallVec;
+
+use crate::{Identity, PolicyKey, ServicePorts};
 
 /// A workload's name in the mesh: `<cluster>/<group>/<kind>/<namespace>/<name>`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -28,6 +30,11 @@ impl WorkloadUid {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+    /// The name of the object it stands for; empty in a uid of another form.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.0.split('/').nth(4).unwrap_or_default()
     }
 }
 
@@ -103,43 +110,86 @@ pub struct PortMapping {
     pub app_protocol: AppProtocol,
 }
 
-/// What has addresses and an identity: a pod, a VM.
+/// Addresses: nearly always one, which then costs no allocation.
+pub type Addresses = SmallVec<[IpAddr; 1]>;
+
+/// What has addresses and an identity: a pod, a VM. There may be a hundred thousand of them: what many
+/// have in common is in [`Application`], to which this dereferences.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Workload {
     /// Unique name.
     pub uid: WorkloadUid,
-    /// Pod name.
-    pub name: Arc<str>,
-    /// Namespace.
-    pub namespace: Arc<str>,
     /// Its addresses, of one or both families.
-    pub addresses: Vec<IpAddr>,
+    pub addresses: Addresses,
     /// The node it runs on; empty when unknown.
     pub node: Arc<str>,
-    /// Who it is.
-    pub identity: Identity,
+    /// Where that node is, where it is known.
+    pub locality: Option<Arc<Locality>>,
     /// How it takes connections from the mesh.
     pub tunnel_protocol: TunnelProtocol,
+    /// Whether it takes traffic of services.
+    pub healthy: bool,
+    /// Whether it shares the node's network namespace (then it is never captured).
+    pub host_network: bool,
+    /// What its user said about same-node traffic.
+    pub same_node: Option<SameNode>,
+    /// What it has in common with its like: share one allocation among equals.
+    pub application: Arc<Application>,
+}
+
+impl Workload {
+    /// The name of the pod, or of whatever else it stands for.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.uid.name()
+    }
+
+    /// The name of what owns it: its own where it stands for itself.
+    #[must_use]
+    pub fn workload_name(&self) -> &str {
+        if self.application.workload_name.is_empty() { self.name() } else { &self.application.workload_name }
+    }
+}
+
+impl Deref for Workload {
+    type Target = Application;
+
+    fn deref(&self) -> &Application {
+        &self.application
+    }
+}
+
+/// What the replicas of one application have in common.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Application {
+    /// Namespace.
+    pub namespace: Arc<str>,
+    /// Who it is.
+    pub identity: Identity,
     /// `app.kubernetes.io/name`-like name that dashboards group by.
     pub canonical_name: Arc<str>,
     /// Revision that dashboards group by; `latest` when nothing else is said.
     pub canonical_revision: Arc<str>,
     /// What owns it.
     pub kind: WorkloadKind,
-    /// Name of what owns it.
+    /// Name of what owns it; empty where it stands for itself, so that pods of no Deployment, too, can be
+    /// alike. See [`Workload::workload_name`].
     pub workload_name: Arc<str>,
-    /// The services it is an endpoint of, with its ports for each. Shared: replicas have the same.
-    pub services: Arc<BTreeMap<ServiceKey, Vec<PortMapping>>>,
-    /// Policies that select it by label (namespace-wide and mesh-wide ones are not listed).
-    pub authorization_policies: Vec<PolicyKey>,
-    /// Whether it takes traffic of services.
-    pub healthy: bool,
-    /// Whether it shares the node's network namespace (then it is never captured).
-    pub host_network: bool,
+    /// The services it is an endpoint of, with its ports for each.
+    pub services: Arc<ServicePorts>,
+    /// Policies that select it by label (namespace-wide and mesh-wide ones are not listed), by key.
+    pub authorization_policies: Arc<[PolicyKey]>,
     /// Cluster it runs in, for metrics.
     pub cluster: Arc<str>,
-    /// What its user said about same-node traffic.
-    pub same_node: Option<SameNode>,
+}
+
+/// Where a node is; what is not known is empty.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Locality {
+    /// Region.
+    pub region: Arc<str>,
+    /// Zone of the region.
+    pub zone: Arc<str>,
 }
 
 /// How traffic between two enrolled pods of one node travels.
@@ -151,11 +201,15 @@ pub enum SameNode {
     Tunnel,
 }
 
-/// A pod of this node that is to be enrolled: what the enrolment needs beyond its [`Workload`].
+/// A pod that is to run on a node, from its scheduling on, as that node's agent is told of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LocalPod {
-    /// The workload it is.
-    pub uid: WorkloadUid,
+pub struct NodePod {
+    /// The workload it is; its addresses may not be known yet.
+    pub workload: Arc<Workload>,
+    /// `metadata.uid`: tells it from its successor of the same name.
+    pub pod_uid: Arc<str>,
+    /// Whether it is to be captured.
+    pub enrol: bool,
     /// The file of its network namespace, where its user named one (`ambit.io/netns`).
     pub netns: Option<PathBuf>,
 }

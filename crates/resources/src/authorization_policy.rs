@@ -17,6 +17,7 @@ pub struct AuthorizationPolicy {
 
 /// What it says. Without rules nothing matches: an ALLOW of nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default)]
 pub struct AuthorizationPolicySpec {
     /// The workloads it applies to; absent: all of its namespace.
@@ -35,6 +36,7 @@ pub struct AuthorizationPolicySpec {
 
 /// What a match means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Action {
     /// Allowed.
@@ -50,6 +52,7 @@ pub enum Action {
 
 /// An external authorizer, of those the mesh configuration names.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct ExtensionProvider {
     /// Its name.
@@ -58,6 +61,7 @@ pub struct ExtensionProvider {
 
 /// `from`, `to` and `when`, ANDed. A rule without any matches everything.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Rule {
     /// Sources, ORed.
@@ -70,6 +74,7 @@ pub struct Rule {
 
 /// A source, in its wrapping.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct RuleFrom {
     /// The source.
@@ -78,6 +83,7 @@ pub struct RuleFrom {
 
 /// Who is asking: fields ANDed, the values of a field ORed, `not…` excludes.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default)]
 #[expect(missing_docs, reason = "the fields are those of the API, one by one")]
 pub struct Source {
@@ -99,6 +105,7 @@ pub struct Source {
 
 /// An operation, in its wrapping.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct RuleTo {
     /// The operation.
@@ -107,6 +114,7 @@ pub struct RuleTo {
 
 /// What is asked for: fields ANDed, the values of a field ORed, `not…` excludes.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default)]
 #[expect(missing_docs, reason = "the fields are those of the API, one by one")]
 pub struct Operation {
@@ -122,6 +130,7 @@ pub struct Operation {
 
 /// An attribute of the connection or the request, and the values it may and may not have.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default)]
 #[expect(missing_docs, reason = "the fields are those of the API, one by one")]
 pub struct Condition {

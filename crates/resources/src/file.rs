@@ -5,10 +5,9 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::document::{self, Document, Header, Unreadable};
-use crate::kind::{Entry, Lookup, lookup};
-use crate::metadata::{is_name, max_name};
-use crate::strict::{drop_nulls, empty_constraints};
-use crate::{FieldPath, Issue, Lines, ObjectId, Origin, Parsed, Problem, Severity, unknown_field};
+use crate::kind::{Lookup, lookup};
+use crate::read_object::{Refusal, read_object};
+use crate::{FieldPath, Issue, Lines, ObjectId, Parsed, Problem, Severity};
 
 /// The largest file that is read, in bytes. A thousand pods as `kubectl get -o yaml` prints them
 /// have less.
@@ -79,61 +78,17 @@ impl FileReader {
     }
 
     fn object(&mut self, value: Value, lines: Lines) {
-        let text = |path: &str| value.pointer(path).and_then(Value::as_str).map(str::to_owned);
-        if !value.is_object() {
-            return self.unreadable(lines.at(&FieldPath::default()), FieldPath::default(), Problem::NotAnObject);
-        }
-        let Some(api_version) = text("/apiVersion") else { return self.missing(&lines, "apiVersion") };
-        let Some(kind) = text("/kind") else { return self.missing(&lines, "kind") };
-        let entry = match lookup(&api_version, &kind) {
-            Lookup::Known(entry) => entry,
-            Lookup::Unused => {
-                let line = lines.at(&FieldPath::default());
-                let problem = Problem::UnusedKind { api_version, kind };
-                return self.say(Severity::Info, line, FieldPath::default(), problem);
+        match read_object(value, Arc::clone(&self.name), lines) {
+            Ok((object, issues)) => {
+                self.parsed.objects.extend(object);
+                self.parsed.issues.extend(issues);
             }
-            Lookup::Unknown { meant } => {
-                let (line, problem) =
-                    (lines.at(&FieldPath::of("kind")), Problem::UnknownKind { api_version, kind, meant });
-                return self.unreadable(line, FieldPath::of("kind"), problem);
+            Err(Refusal { id, issues }) => {
+                self.parsed.unreadable |= id.is_none();
+                self.parsed.refused.extend(id);
+                self.parsed.issues.extend(issues);
             }
-        };
-        let Some(name) = text("/metadata/name") else { return self.missing(&lines, "metadata.name") };
-        let namespace = match (entry.namespaced, text("/metadata/namespace")) {
-            (false, _) => String::new(),
-            (true, Some(namespace)) if !namespace.is_empty() => namespace,
-            (true, _) => "default".to_owned(),
-        };
-        let id = ObjectId { kind: entry.kind, namespace: namespace.into(), name: name.into() };
-        self.named(entry, value, Origin { id, file: Arc::clone(&self.name), lines });
-    }
-
-    /// An object of a known kind that has a name: from here on every issue can say which.
-    fn named(&mut self, entry: &'static Entry, mut value: Value, origin: Origin) {
-        let mut found = name_problems(entry, &origin.id);
-        if let (true, Some(spec)) = (entry.policy, value.get("spec")) {
-            empty_constraints(spec, &FieldPath::of("spec"), &mut found);
         }
-        drop_nulls(&mut value);
-        let mut ignored = Vec::new();
-        let object = (entry.read)(&value, &mut ignored).map_err(|problem| found.push(problem)).ok();
-        let errors = found.into_iter().map(|(field, problem)| (Severity::Error, field, problem));
-        let unknown = ignored.into_iter().filter_map(|field| {
-            let (severity, problem) = unknown_field::judge(entry, &field)?;
-            Some((severity, field, problem))
-        });
-        let issues: Vec<_> =
-            errors.chain(unknown).map(|(severity, field, problem)| origin.issue(severity, field, problem)).collect();
-        match object {
-            Some(object) if !issues.iter().any(Issue::is_error) => self.parsed.objects.push(Parsed { origin, object }),
-            _ => self.parsed.refused.push(origin.id),
-        }
-        self.parsed.issues.extend(issues);
-    }
-
-    fn missing(&mut self, lines: &Lines, field: &str) {
-        let field = FieldPath::of(field);
-        self.unreadable(lines.at(&field), field, Problem::Missing);
     }
 
     fn unreadable(&mut self, line: u32, field: FieldPath, problem: Problem) {
@@ -144,16 +99,6 @@ impl FileReader {
     fn say(&mut self, severity: Severity, line: u32, field: FieldPath, problem: Problem) {
         self.parsed.issues.push(Issue { severity, file: Arc::clone(&self.name), line, object: None, field, problem });
     }
-}
-
-fn name_problems(entry: &Entry, id: &ObjectId) -> Vec<(FieldPath, Problem)> {
-    let check = |field: &str, name: &str, dots: bool| {
-        let limit = max_name(dots);
-        (!is_name(name, dots)).then(|| (FieldPath::of(field), Problem::Name { name: name.to_owned(), dots, limit }))
-    };
-    let name = check("metadata.name", &id.name, entry.dots);
-    let namespace = entry.namespaced.then(|| check("metadata.namespace", &id.namespace, false)).flatten();
-    name.into_iter().chain(namespace).collect()
 }
 
 #[cfg(test)]

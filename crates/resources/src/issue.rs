@@ -34,9 +34,9 @@ impl Severity {
 pub struct Issue<P> {
     /// How bad.
     pub severity: Severity,
-    /// The file.
+    /// The file, or what else it comes from.
     pub file: Arc<str>,
-    /// The line in the file, from 1; 0 for the file as a whole.
+    /// The line in the file, from 1; 0 for the file as a whole, and for what is in no file.
     pub line: u32,
     /// The object, where it can be named.
     pub object: Option<ObjectId>,
@@ -62,7 +62,10 @@ impl<P> Issue<P> {
 
 impl<P: fmt::Display> fmt::Display for Issue<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}: ", self.file, self.line, self.severity.word())?;
+        match self.line {
+            0 => write!(f, "{}: {}: ", self.file, self.severity.word())?,
+            line => write!(f, "{}:{line}: {}: ", self.file, self.severity.word())?,
+        }
         if let Some(object) = &self.object {
             write!(f, "{object}: ")?;
         }

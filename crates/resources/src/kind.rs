@@ -5,11 +5,16 @@ use std::fmt;
 use crate::object::Object;
 use crate::read::{Reader, read};
 use crate::unknown_field::{FieldTable, near};
-use crate::{authorization_policy, namespace, peer_authentication, pod, service, service_account};
+use crate::{
+    authorization_policy, endpoint_slice, namespace, node, peer_authentication, pod, service, service_account,
+    service_entry, workload_entry,
+};
 
 /// A kind of object this crate knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
+    /// Node.
+    Node,
     /// Namespace.
     Namespace,
     /// ServiceAccount.
@@ -18,6 +23,12 @@ pub enum Kind {
     Pod,
     /// Service.
     Service,
+    /// EndpointSlice.
+    EndpointSlice,
+    /// ServiceEntry.
+    ServiceEntry,
+    /// WorkloadEntry.
+    WorkloadEntry,
     /// AuthorizationPolicy.
     AuthorizationPolicy,
     /// PeerAuthentication.
@@ -40,10 +51,28 @@ pub(crate) struct Entry {
     pub(crate) read: Reader,
 }
 
+impl Entry {
+    /// Whether the kind's name is the mesh's own, and nobody else has one of that name.
+    fn is_mesh(&self) -> bool {
+        self.policy || self.api_versions == NETWORKING
+    }
+}
+
 const CORE: &[&str] = &["v1"];
+const DISCOVERY: &[&str] = &["discovery.k8s.io/v1"];
+const NETWORKING: &[&str] = &["networking.istio.io/v1", "networking.istio.io/v1beta1", "networking.istio.io/v1alpha3"];
 const SECURITY: &[&str] = &["security.istio.io/v1", "security.istio.io/v1beta1"];
 
-const REGISTRY: [Entry; 6] = [
+const REGISTRY: [Entry; 10] = [
+    Entry {
+        kind: Kind::Node,
+        api_versions: CORE,
+        namespaced: false,
+        dots: true,
+        policy: false,
+        fields: node::FIELDS,
+        read: |value, ignored| read(value, ignored).map(Object::Node),
+    },
     Entry {
         kind: Kind::Namespace,
         api_versions: CORE,
@@ -79,6 +108,33 @@ const REGISTRY: [Entry; 6] = [
         policy: false,
         fields: service::FIELDS,
         read: |value, ignored| read(value, ignored).map(Object::Service),
+    },
+    Entry {
+        kind: Kind::EndpointSlice,
+        api_versions: DISCOVERY,
+        namespaced: true,
+        dots: true,
+        policy: false,
+        fields: endpoint_slice::FIELDS,
+        read: |value, ignored| read(value, ignored).map(Object::EndpointSlice),
+    },
+    Entry {
+        kind: Kind::ServiceEntry,
+        api_versions: NETWORKING,
+        namespaced: true,
+        dots: true,
+        policy: false,
+        fields: service_entry::FIELDS,
+        read: |value, ignored| read(value, ignored).map(Object::ServiceEntry),
+    },
+    Entry {
+        kind: Kind::WorkloadEntry,
+        api_versions: NETWORKING,
+        namespaced: true,
+        dots: true,
+        policy: false,
+        fields: workload_entry::FIELDS,
+        read: |value, ignored| read(value, ignored).map(Object::WorkloadEntry),
     },
     Entry {
         kind: Kind::AuthorizationPolicy,
@@ -117,7 +173,7 @@ pub(crate) fn lookup(api_version: &str, kind: &str) -> Lookup {
         return Lookup::Known(entry);
     }
     let name = |entry: &Entry| entry.api_versions.first().map(|version| format!("{version} {}", entry.kind));
-    if let Some(entry) = REGISTRY.iter().find(|e| e.policy && e.kind.word() == kind) {
+    if let Some(entry) = REGISTRY.iter().find(|e| e.is_mesh() && e.kind.word() == kind) {
         return Lookup::Unknown { meant: name(entry) };
     }
     if let Some(entry) = REGISTRY.iter().find(|e| e.kind.word() != kind && near(e.kind.word(), kind)) {
@@ -131,10 +187,14 @@ impl Kind {
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
+            Self::Node => "Node",
             Self::Namespace => "Namespace",
             Self::ServiceAccount => "ServiceAccount",
             Self::Pod => "Pod",
             Self::Service => "Service",
+            Self::EndpointSlice => "EndpointSlice",
+            Self::ServiceEntry => "ServiceEntry",
+            Self::WorkloadEntry => "WorkloadEntry",
             Self::AuthorizationPolicy => "AuthorizationPolicy",
             Self::PeerAuthentication => "PeerAuthentication",
         }

@@ -15,6 +15,8 @@ pub struct Metadata {
     pub name: String,
     /// Namespace, where one is named.
     pub namespace: Option<String>,
+    /// What tells it from others of its name, before it and after it.
+    pub uid: String,
     /// Labels.
     pub labels: BTreeMap<String, String>,
     /// Annotations.

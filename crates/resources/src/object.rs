@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::{
-    AuthorizationPolicy, FieldPath, Issue, Kind, Lines, Namespace, PeerAuthentication, Pod, Service, ServiceAccount,
-    Severity,
+    AuthorizationPolicy, EndpointSlice, FieldPath, Issue, Kind, Lines, Namespace, Node, PeerAuthentication, Pod,
+    Service, ServiceAccount, ServiceEntry, Severity, WorkloadEntry,
 };
 
 /// An object's name in the cluster.
@@ -33,7 +33,7 @@ impl fmt::Display for ObjectId {
 pub struct Origin {
     /// The object.
     pub id: ObjectId,
-    /// The file it is in.
+    /// The file it is in, or what else it comes from.
     pub file: Arc<str>,
     /// The lines of its fields.
     pub lines: Lines,
@@ -65,6 +65,8 @@ pub struct Parsed {
 /// An object of a kind this crate knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Object {
+    /// Node.
+    Node(Node),
     /// Namespace.
     Namespace(Namespace),
     /// ServiceAccount.
@@ -73,6 +75,12 @@ pub enum Object {
     Pod(Pod),
     /// Service.
     Service(Service),
+    /// EndpointSlice.
+    EndpointSlice(EndpointSlice),
+    /// ServiceEntry.
+    ServiceEntry(ServiceEntry),
+    /// WorkloadEntry.
+    WorkloadEntry(WorkloadEntry),
     /// AuthorizationPolicy.
     AuthorizationPolicy(AuthorizationPolicy),
     /// PeerAuthentication.

@@ -19,6 +19,7 @@ pub struct PeerAuthentication {
 
 /// What it says.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default)]
 pub struct PeerAuthenticationSpec {
     /// The workloads it applies to; absent: all of its namespace.
@@ -31,6 +32,7 @@ pub struct PeerAuthenticationSpec {
 
 /// A mode, in its wrapping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct MutualTls {
     /// The mode.
@@ -39,6 +41,7 @@ pub struct MutualTls {
 
 /// Whether connections must be mutual TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Mode {
     /// As the wider policy says.

@@ -14,7 +14,7 @@ const METADATA: FieldTable = &[
     ("metadata", &[
         "name", "namespace", "labels", "annotations", "creationTimestamp", "deletionTimestamp", "ownerReferences",
         "deletionGracePeriodSeconds", "finalizers", "generateName", "generation", "managedFields", "resourceVersion",
-        "selfLink", "uid",
+        "selfLink",
     ]),
     ("metadata.ownerReferences[*]", &["apiVersion", "blockOwnerDeletion", "uid"]),
 ];

@@ -1,12 +1,12 @@
 //! What a workload costs in memory: `cargo run --release -p ambit-state --example memory`.
 #![expect(clippy::print_stdout, reason = "its output is what it is for")]
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use ambit_model::{
-    AppProtocol, Identity, Interner, PortMapping, ServiceKey, TunnelProtocol, Workload, WorkloadKind, WorkloadUid,
+    Addresses, AppProtocol, Application, Identity, Interner, PortMapping, ServiceKey, ServicePorts, TunnelProtocol,
+    Workload, WorkloadKind, WorkloadUid,
 };
 use ambit_state::{Snapshot, Update};
 
@@ -42,7 +42,8 @@ fn measure(count: u32) -> std::io::Result<()> {
 #[derive(Default)]
 struct Shared {
     texts: Interner<str>,
-    services: Interner<BTreeMap<ServiceKey, Vec<PortMapping>>>,
+    services: Interner<ServicePorts>,
+    applications: Interner<Application>,
 }
 
 /// Ten pods a service, a hundred a node, a thousand a namespace.
@@ -54,25 +55,30 @@ fn workload(n: u32, shared: &mut Shared) -> Workload {
     let hostname = text(format!("{app}.{namespace}.svc.cluster.local"));
     let name = format!("{app}-5d4f8c7b9-{n:05x}");
     let port = PortMapping { service_port: 80, target_port: 8080, app_protocol: AppProtocol::Unknown };
-    let services = BTreeMap::from([(ServiceKey { namespace: Arc::clone(&namespace), hostname }, vec![port])]);
-    Workload {
-        uid: WorkloadUid::pod("Kubernetes", &namespace, &name),
-        name: name.into(),
-        addresses: vec![[10, a, b, c].into()],
-        node: text(format!("node-{}", n / 100)),
+    let services: ServicePorts =
+        [(ServiceKey { namespace: Arc::clone(&namespace), hostname }, vec![port])].into_iter().collect();
+    let uid = WorkloadUid::pod("Kubernetes", &namespace, &name);
+    let application = Application {
         identity: Identity::new(text("cluster.local".to_owned()), Arc::clone(&namespace), Arc::clone(&app)),
         namespace,
-        tunnel_protocol: TunnelProtocol::Hbone,
         canonical_name: Arc::clone(&app),
         canonical_revision: text("latest".to_owned()),
         kind: WorkloadKind::Deployment,
         workload_name: app,
         cluster: text("Kubernetes".to_owned()),
         services: shared.services.share(services),
-        authorization_policies: vec![],
+        authorization_policies: Arc::default(),
+    };
+    Workload {
+        uid,
+        addresses: Addresses::from_elem([10, a, b, c].into(), 1),
+        node: text(format!("node-{}", n / 100)),
+        locality: None,
+        tunnel_protocol: TunnelProtocol::Hbone,
         healthy: true,
         host_network: false,
         same_node: None,
+        application: shared.applications.share(application),
     }
 }
 

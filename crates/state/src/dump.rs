@@ -34,7 +34,7 @@ fn workload(workload: &Workload) -> Value {
     });
     json!({
         "uid": workload.uid.as_str(),
-        "name": &*workload.name,
+        "name": workload.name(),
         "namespace": &*workload.namespace,
         "addresses": texts(&workload.addresses),
         "node": &*workload.node,
@@ -43,7 +43,7 @@ fn workload(workload: &Workload) -> Value {
         "canonicalName": &*workload.canonical_name,
         "canonicalRevision": &*workload.canonical_revision,
         "workloadType": workload.kind.word(),
-        "workloadName": &*workload.workload_name,
+        "workloadName": workload.workload_name(),
         "services": services.collect::<Map<_, _>>(),
         "authorizationPolicies": texts(&workload.authorization_policies),
         "healthy": workload.healthy,
@@ -74,6 +74,7 @@ fn service(service: &Service, endpoints: &[Arc<Workload>]) -> Value {
             LoadBalancingMode::Unspecified => "any",
             LoadBalancingMode::StrictNode => "strictNode",
             LoadBalancingMode::PreferNode => "preferNode",
+            LoadBalancingMode::Passthrough => "passthrough",
         },
     })
 }

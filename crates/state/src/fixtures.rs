@@ -1,41 +1,49 @@
 //! Small objects for the tests of this crate.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use ambit_model::{
-    Action, AppProtocol, Authorization, HealthPolicy, Identity, LoadBalancingMode, OriginalDst, PolicyKey, PortMapping,
-    Scope, Service, ServiceKey, ServicePort, TunnelProtocol, Workload, WorkloadKind, WorkloadUid,
+    Action, AppProtocol, Application, Authorization, HealthPolicy, Identity, LoadBalancingMode, OriginalDst, PolicyKey,
+    PortMapping, Scope, Service, ServiceKey, ServicePort, TunnelProtocol, Workload, WorkloadKind, WorkloadUid,
 };
 
 /// An enrolled, healthy pod of namespace `shop`; addresses parted by spaces.
 pub(crate) fn pod(name: &str, node: &str, addresses: &str) -> Workload {
     Workload {
         uid: WorkloadUid::pod("Kubernetes", "shop", name),
-        name: name.into(),
-        namespace: "shop".into(),
         addresses: addresses.split_whitespace().map(|address| address.parse().unwrap()).collect(),
         node: node.into(),
-        identity: Identity::new("cluster.local", "shop", name),
+        locality: None,
         tunnel_protocol: TunnelProtocol::Hbone,
-        canonical_name: name.into(),
-        canonical_revision: "latest".into(),
-        kind: WorkloadKind::Pod,
-        workload_name: name.into(),
-        services: Arc::default(),
-        authorization_policies: vec![],
         healthy: true,
         host_network: false,
-        cluster: "Kubernetes".into(),
         same_node: None,
+        application: Arc::new(Application {
+            namespace: "shop".into(),
+            identity: Identity::new("cluster.local", "shop", name),
+            canonical_name: name.into(),
+            canonical_revision: "latest".into(),
+            kind: WorkloadKind::Pod,
+            workload_name: name.into(),
+            services: Arc::default(),
+            authorization_policies: Arc::default(),
+            cluster: "Kubernetes".into(),
+        }),
     }
 }
 
 /// The pod as an endpoint of a service: its port 80 is the pod's 8080.
 pub(crate) fn serving(pod: Workload, service: &str) -> Workload {
     let port = PortMapping { service_port: 80, target_port: 8080, app_protocol: AppProtocol::Unknown };
-    Workload { services: BTreeMap::from([(service_key(service), vec![port])]).into(), ..pod }
+    let services = Arc::new([(service_key(service), vec![port])].into_iter().collect());
+    Workload { application: Arc::new(Application { services, ..Application::clone(&pod) }), ..pod }
+}
+
+/// The pod with policies of these keys.
+pub(crate) fn governed(pod: Workload, policies: &[&str]) -> Workload {
+    let authorization_policies = policies.iter().map(|key| policy_key(key)).collect();
+    Workload { application: Arc::new(Application { authorization_policies, ..Application::clone(&pod) }), ..pod }
 }
 
 /// A service of namespace `shop` with ports 80 and 81; addresses parted by spaces.

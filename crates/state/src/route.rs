@@ -132,10 +132,11 @@ impl Snapshot {
     fn choose<'a>(&'a self, source: &Workload, service: &Service, dst: OriginalDst, rng: &mut impl Rng) -> Chosen<'a> {
         let all = self.endpoints(&service.key);
         let near = on_node(all, &source.node);
-        let pools = match service.load_balancing {
+        let pools: [&[Arc<Workload>]; 2] = match service.load_balancing {
             LoadBalancingMode::Unspecified => [all, &[]],
             LoadBalancingMode::StrictNode => [near, &[]],
             LoadBalancingMode::PreferNode => [near, all],
+            LoadBalancingMode::Passthrough => [&[], &[]],
         };
         let usable = |endpoint: &Workload| {
             (endpoint.healthy || service.health_policy == HealthPolicy::AllowAll)

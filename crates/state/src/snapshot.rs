@@ -7,7 +7,7 @@ use ambit_model::{Authorization, PolicyKey, Service, ServiceKey, TunnelProtocol,
 
 use crate::endpoints::Endpoints;
 use crate::policies::Policies;
-use crate::table::Table;
+use crate::table::{Object, Table};
 
 /// The mesh at one moment. Immutable; [`Snapshot::apply`] and [`Snapshot::replace_all`] make the next
 /// one, which shares with this one all that did not change.
@@ -87,7 +87,7 @@ impl Snapshot {
     /// Every address whose connections must come to the agent: the virtual addresses of services and
     /// the addresses of enrolled workloads. In no order, and an address may come twice.
     pub fn mesh_destinations(&self) -> impl Iterator<Item = IpAddr> {
-        let vips = self.services().flat_map(|service| service.addresses.iter());
+        let vips = self.services().flat_map(|service| service.addresses().iter());
         let pods = self.workloads().filter(|workload| takes_tunnels(workload));
         vips.chain(pods.flat_map(|workload| workload.addresses.iter())).map(|ip| canonical_ip(*ip))
     }

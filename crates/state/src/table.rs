@@ -4,7 +4,7 @@ use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ambit_model::{Service, ServiceKey, Workload, WorkloadUid, canonical_ip};
+use ambit_model::{LoadBalancingMode, Service, ServiceKey, Workload, WorkloadUid, canonical_ip};
 
 use crate::sharded::Sharded;
 
@@ -32,8 +32,9 @@ impl Object for Service {
     fn key(&self) -> &ServiceKey {
         &self.key
     }
+    /// None for one whose connections are not the mesh's.
     fn addresses(&self) -> &[IpAddr] {
-        &self.addresses
+        if self.load_balancing == LoadBalancingMode::Passthrough { &[] } else { &self.addresses }
     }
 }
 

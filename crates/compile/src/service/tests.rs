@@ -55,8 +55,9 @@ fn endpoints_are_the_selected_pods_with_their_own_ports() {
     ] {
         let (compiled, said) = compile(spec);
         let endpoint = |w: &ambit_model::Workload| {
-            let ports = w.services.values().flatten().map(|p| format!("{}>{}", p.service_port, p.target_port));
-            (!w.services.is_empty()).then(|| format!("{} {}", w.name, ports.collect::<Vec<_>>().join(" ")))
+            let ports =
+                w.services.iter().flat_map(|(_, ports)| ports).map(|p| format!("{}>{}", p.service_port, p.target_port));
+            (!w.services.is_empty()).then(|| format!("{} {}", w.name(), ports.collect::<Vec<_>>().join(" ")))
         };
         let found: Vec<_> = compiled.workloads.iter().filter_map(|workload| endpoint(workload)).collect();
         assert_eq!(found.join(", "), expected, "{spec}");

@@ -39,7 +39,11 @@ fn enrolment_follows_the_labels() {
             expected,
             "{namespace} {pod} {spec}"
         );
-        assert_eq!(compiled.local_pods_of("n1").len(), usize::from(expected), "{namespace} {pod} {spec}");
+        assert_eq!(
+            compiled.enrolled().filter(|workload| &*workload.node == "n1").count(),
+            usize::from(expected),
+            "{namespace} {pod} {spec}"
+        );
         assert_eq!(issues.len(), said, "{issues:?}");
     }
 }
@@ -53,7 +57,7 @@ fn a_pod_without_a_namespace_object_can_be_enrolled_by_itself() {
     );
     let compiled = store.compile();
     assert_eq!(compiled.workloads[0].tunnel_protocol, TunnelProtocol::Hbone);
-    assert!(compiled.local_pods_of("").is_empty(), "it runs on no known node");
+    assert_eq!(compiled.enrolled().count(), 0, "it runs on no known node");
 }
 
 #[test]
@@ -72,7 +76,7 @@ fn annotations_name_the_network_namespace_and_the_way_of_same_node_traffic() {
         assert_eq!(issues.len(), said, "{issues:?}");
     }
     let (compiled, _) = compile(AMBIENT, &annotation("netns", "/run/netns/x"), "", "");
-    assert_eq!(compiled.local_pods_of("n1")[0].netns.as_deref(), Some(Path::new("/run/netns/x")));
+    assert_eq!(compiled.netns.values().map(|path| &**path).collect::<Vec<_>>(), [Path::new("/run/netns/x")]);
 }
 
 #[test]
@@ -161,7 +165,7 @@ fn names_for_dashboards() {
         let (compiled, said) = compile("", &metadata, "", "");
         let workload = &compiled.workloads[0];
         assert_eq!(said, [] as [String; 0]);
-        assert_eq!((workload.kind, &*workload.workload_name), (kind, name), "{metadata}");
+        assert_eq!((workload.kind, workload.workload_name()), (kind, name), "{metadata}");
         assert_eq!(format!("{} {}", workload.canonical_name, workload.canonical_revision), canonical, "{metadata}");
     }
 }

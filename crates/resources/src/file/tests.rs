@@ -70,7 +70,8 @@ fn other_kinds_get_one_word_and_slips_of_the_pen_an_error() {
         ("apps/v1", "Deployment", "info: kind: Deployment"),
         ("v1", "ConfigMap", "info"),
         ("serving.knative.dev/v1", "Service", "info"),
-        ("networking.istio.io/v1", "ServiceEntry", "info"),
+        ("networking.istio.io/v1", "VirtualService", "info"),
+        ("networking.istio.io/v2", "ServiceEntry", "did you mean networking.istio.io/v1 ServiceEntry?"),
         ("security.istio.io/v1", "RequestAuthentication", "info"),
         ("security.istio.io/v1", "AuthorisationPolicy", "error: kind: there is no kind AuthorisationPolicy"),
         ("security.istio.io/v2", "AuthorizationPolicy", "error: kind: there is no kind AuthorizationPolicy"),
@@ -203,7 +204,7 @@ fn files_are_bounded() {
     assert!(file.unreadable);
     assert_eq!(
         file.issues[0].to_string(),
-        "f.yaml:0: error: the file has 8388609 bytes, more than the 8388608 that are read"
+        "f.yaml: error: the file has 8388609 bytes, more than the 8388608 that are read"
     );
 }
 

@@ -112,7 +112,7 @@ fn the_asked_family_comes_first() {
     let snapshot = mesh(|_| {}, pods);
     for (vip, last) in [(format!("{VIP}:80"), "six"), (format!("[{VIP6}]:80"), "four")] {
         let route = route(&snapshot, &vip).unwrap();
-        let names: Vec<_> = route.candidates.iter().map(|candidate| &*candidate.workload.name).collect();
+        let names: Vec<_> = route.candidates.iter().map(|candidate| candidate.workload.name()).collect();
         assert_eq!((names.len(), names[2]), (3, last), "{vip}");
     }
 }

@@ -1,7 +1,7 @@
 use ambit_model::Scope;
 
 use super::*;
-use crate::fixtures::{pod, policy, policy_key, service, service_key, serving};
+use crate::fixtures::{governed, pod, policy, service, service_key, serving};
 
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
@@ -13,7 +13,7 @@ fn objects_are_found_by_key_and_address() {
     let web = serving(pod("web", "n1", "10.0.0.1 fd00::1"), "web");
     let snapshot = Snapshot::build(vec![web, host], vec![service("web", "10.96.0.1 ::ffff:10.96.0.2")], vec![]);
 
-    let name_at = |text| snapshot.workload_by_ip(ip(text)).map(|workload| workload.name.to_string());
+    let name_at = |text| snapshot.workload_by_ip(ip(text)).map(|workload| workload.name().to_owned());
     for (address, expected) in [
         ("10.0.0.1", Some("web")),
         ("fd00::1", Some("web")),
@@ -42,7 +42,7 @@ fn a_contested_address_goes_to_the_first_by_uid() {
         let (rest, _) = all.apply([crate::Update::RemoveWorkload(gone)]);
         pods.remove(absent);
         let expected = pods.iter().map(|pod| pod.uid.clone()).min();
-        assert_eq!(&*all.workload_by_ip(ip("10.0.0.1")).unwrap().name, "a");
+        assert_eq!(all.workload_by_ip(ip("10.0.0.1")).unwrap().name(), "a");
         assert_eq!(rest.workload_by_ip(ip("10.0.0.1")).map(|workload| workload.uid.clone()), expected);
     }
 }
@@ -51,7 +51,7 @@ fn a_contested_address_goes_to_the_first_by_uid() {
 fn an_enrolled_claimant_goes_before_a_plain_one() {
     let stale = Workload { tunnel_protocol: TunnelProtocol::None, ..pod("a", "n1", "10.0.0.1") };
     let snapshot = Snapshot::build(vec![stale, pod("b", "n1", "10.0.0.1")], vec![], vec![]);
-    assert_eq!(snapshot.workload_by_ip(ip("10.0.0.1")).map(|workload| &*workload.name), Some("b"));
+    assert_eq!(snapshot.workload_by_ip(ip("10.0.0.1")).map(|workload| workload.name()), Some("b"));
 }
 
 #[test]
@@ -66,14 +66,14 @@ fn the_policies_of_a_workload() {
         policy("istio-system/z", Scope::Global),
         policy("istio-system/y", Scope::Global),
     ];
-    let listing = ["shop/listed", "other/listed", "shop/deleted", "shop/a", "istio-system/y"].map(policy_key);
+    let listing = ["shop/listed", "other/listed", "shop/deleted", "shop/a", "istio-system/y"];
     let cases = [
         (vec![], vec!["istio-system/y", "istio-system/z", "shop/a", "shop/b"]),
         (listing.to_vec(), vec!["istio-system/y", "istio-system/z", "shop/a", "shop/b", "shop/listed", "other/listed"]),
     ];
     let snapshot = Snapshot::build(vec![], vec![], policies);
-    for (authorization_policies, expected) in cases {
-        let workload = Workload { authorization_policies, ..pod("web", "n1", "10.0.0.1") };
+    for (listed, expected) in cases {
+        let workload = governed(pod("web", "n1", "10.0.0.1"), &listed);
         let names: Vec<_> = snapshot.policies_for(&workload).map(|policy| policy.key.to_string()).collect();
         assert_eq!(names, expected);
     }

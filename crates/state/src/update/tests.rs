@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
-use crate::fixtures::{pod, policy, policy_key, service, service_key, serving};
+use crate::fixtures::{governed, pod, policy, policy_key, service, service_key, serving};
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
 const NODES: [&str; 2] = ["n1", "n2"];
@@ -21,13 +21,7 @@ fn workload_strategy() -> impl Strategy<Value = Workload> {
             let pod = pod(name, node, addresses);
             let pod = if let Some(of) = of { serving(pod, of) } else { pod };
             let tunnel_protocol = if enrolled { TunnelProtocol::Hbone } else { TunnelProtocol::None };
-            Workload {
-                healthy,
-                host_network,
-                tunnel_protocol,
-                authorization_policies: vec![policy_key("shop/a")],
-                ..pod
-            }
+            Workload { healthy, host_network, tunnel_protocol, ..governed(pod, &["shop/a"]) }
         },
     )
 }

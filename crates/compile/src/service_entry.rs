@@ -1,0 +1,161 @@
+//! ServiceEntries: services that Kubernetes does not know, one for each host name.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ambit_model::{
+    HealthPolicy, LoadBalancingMode, Service, ServiceKey, ServicePort, Workload, WorkloadUid, canonical_ip,
+};
+use ambit_resources::{self as resources, FieldPath, ObjectId, Resolution, ServiceEntrySpec, WorkloadEntrySpec};
+
+use crate::endpoints::Wanted;
+use crate::findings::Findings;
+use crate::labels::Labels;
+use crate::service::{Frontend, PodPort, Target, app_protocol};
+use crate::shared::Shared;
+use crate::workload_entry::{self, outside};
+use crate::{Problem, locality};
+
+/// A ServiceEntry.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// One for each host.
+    pub(crate) frontends: Box<[Arc<Frontend>]>,
+    endpoints: Box<[Endpoint]>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Endpoint {
+    address: IpAddr,
+    workload: Workload,
+    /// Where its ports have other numbers, by name.
+    ports: Box<[(Arc<str>, u16)]>,
+}
+
+/// What a ServiceEntry means by itself; nothing where its endpoints would have to be looked up.
+pub(crate) fn prepare(id: &ObjectId, entry: &resources::ServiceEntry, shared: &mut Shared) -> Option<Entry> {
+    let spec = &entry.spec;
+    if !is_supported(spec.resolution) {
+        return None;
+    }
+    let frontends = spec.hosts.iter().map(|host| Arc::new(frontend(id, host, spec, shared))).collect();
+    let endpoints = spec.endpoints.iter().filter_map(|endpoint| self::endpoint(id, endpoint, shared)).collect();
+    Some(Entry { frontends, endpoints })
+}
+
+fn is_supported(resolution: Resolution) -> bool {
+    matches!(resolution, Resolution::None | Resolution::Static)
+}
+
+fn frontend(id: &ObjectId, host: &str, spec: &ServiceEntrySpec, shared: &mut Shared) -> Frontend {
+    let addresses = spec.addresses.iter().filter_map(|text| text.parse().ok()).map(canonical_ip).collect();
+    let ports = || spec.ports.iter().filter(|port| port.protocol != "UDP");
+    let service = Service {
+        key: ServiceKey { namespace: shared.texts.share(&*id.namespace), hostname: shared.texts.share(host) },
+        name: Arc::clone(&id.name),
+        addresses,
+        ports: ports()
+            .map(|port| ServicePort {
+                port: port.number,
+                name: shared.texts.share(port.name.as_str()),
+                app_protocol: app_protocol(&port.protocol),
+            })
+            .collect(),
+        subject_alt_names: spec.subject_alt_names.iter().map(|name| name.as_str().into()).collect(),
+        health_policy: HealthPolicy::OnlyHealthy,
+        load_balancing: match spec.resolution {
+            Resolution::None => LoadBalancingMode::Passthrough,
+            Resolution::Static | Resolution::Dns | Resolution::DnsRoundRobin | Resolution::DynamicDns => {
+                LoadBalancingMode::Unspecified
+            }
+        },
+    };
+    let targets = ports().map(|port| Target {
+        service_port: port.number,
+        name: shared.texts.share(port.name.as_str()),
+        app_protocol: app_protocol(&port.protocol),
+        pod_port: PodPort::NamedOr(port.target_port.unwrap_or(port.number)),
+    });
+    let targets = targets.collect();
+    let selector = spec.workload_selector.as_ref();
+    let labels = selector.map(|it| Labels::of(&it.labels, &mut shared.texts)).unwrap_or_default();
+    Frontend { service: Arc::new(service), labels, targets }
+}
+
+fn endpoint(id: &ObjectId, spec: &WorkloadEntrySpec, shared: &mut Shared) -> Option<Endpoint> {
+    let address = spec.address.parse().ok().map(canonical_ip)?;
+    let namespace = shared.texts.share(&*id.namespace);
+    let mut workload = outside(namespace, &id.name, spec, shared);
+    let (cluster, namespace) = (&shared.options.cluster, &id.namespace);
+    let uid = format!("{cluster}/networking.istio.io/ServiceEntry/{namespace}/{}/{address}", id.name);
+    workload.uid = WorkloadUid::new(uid);
+    workload.addresses.push(address);
+    workload.locality = locality::parse(&spec.locality, &mut shared.texts);
+    workload.host_network = true;
+    let ports = spec.ports.iter().map(|(name, port)| (shared.texts.share(name.as_str()), *port)).collect();
+    Some(Endpoint { address, workload, ports })
+}
+
+impl Entry {
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.endpoints.iter().map(|endpoint| endpoint.address)
+    }
+
+    /// Its endpoints behind those of its hosts that are in force. They may be anywhere, so that their
+    /// addresses tell nobody who they are: like those of the host's network.
+    pub(crate) fn endpoints(&self, in_force: impl Fn(&Frontend) -> bool) -> Vec<Wanted> {
+        let frontends: Vec<_> = self.frontends.iter().filter(|frontend| in_force(frontend)).collect();
+        let endpoints = self.endpoints.iter().map(|endpoint| {
+            let port = |target: &Target| {
+                let own = endpoint.ports.iter().find(|(name, _)| *name == target.name).map(|(_, number)| *number);
+                own.or(match target.pod_port {
+                    PodPort::Number(number) | PodPort::NamedOr(number) => Some(number),
+                    PodPort::Name(_) => None,
+                })
+            };
+            let services = frontends.iter().filter_map(|frontend| frontend.ports(port)).collect();
+            Wanted { pod: None, services, workload: endpoint.workload.clone() }
+        });
+        endpoints.collect()
+    }
+}
+
+/// What is to be said about a ServiceEntry.
+pub(crate) fn check(entry: &resources::ServiceEntry, findings: &mut Findings<'_>) {
+    let spec = &entry.spec;
+    let unsupported = |what, consequence| Problem::Unsupported { what, consequence };
+    if spec.hosts.is_empty() {
+        findings.error(FieldPath::of("spec.hosts"), Problem::EmptyValue);
+    }
+    if !is_supported(spec.resolution) {
+        let problem = unsupported("resolution by DNS", "connections to its hosts go where they would go without it");
+        return findings.warning(FieldPath::of("spec.resolution"), problem);
+    }
+    if spec.resolution == Resolution::None && (!spec.endpoints.is_empty() || spec.workload_selector.is_some()) {
+        findings.error(FieldPath::of("spec.resolution"), Problem::Exclusive { other: "endpoints (use STATIC)" });
+    }
+    if !spec.endpoints.is_empty() && spec.workload_selector.is_some() {
+        findings.error(FieldPath::of("spec.endpoints"), Problem::Exclusive { other: "workloadSelector" });
+    }
+    if spec.addresses.is_empty() && spec.resolution == Resolution::Static {
+        findings.info(FieldPath::of("spec.addresses"), Problem::NoServiceAddress);
+    }
+    for (index, text) in spec.addresses.iter().enumerate().filter(|(_, text)| text.parse::<IpAddr>().is_err()) {
+        let at = FieldPath::of("spec.addresses").index(index);
+        match text.parse::<ipnet::IpNet>() {
+            Ok(_) => findings.warning(at, unsupported("an address block", "it is left out")),
+            Err(_) => findings.error(at, Problem::Cidr { value: text.clone() }),
+        }
+    }
+    for (index, endpoint) in spec.endpoints.iter().enumerate() {
+        workload_entry::check(endpoint, &FieldPath::of("spec.endpoints").index(index), findings);
+    }
+    for (index, port) in spec.ports.iter().enumerate().filter(|(_, port)| port.number == 0) {
+        let at = FieldPath::of("spec.ports").index(index).field("number");
+        findings.error(at, Problem::Port { value: port.number.to_string() });
+    }
+    if spec.export_to.iter().any(|namespace| namespace != "*") {
+        let problem = unsupported("a narrower audience than everybody", "all namespaces see it");
+        findings.warning(FieldPath::of("spec.exportTo"), problem);
+    }
+}

@@ -1,0 +1,183 @@
+//! All objects in force, and what depends on what. An object that comes, changes or goes marks what
+//! depends on it; [`World::settle`] compiles what is marked, and nothing else.
+
+mod change;
+mod members;
+mod settle;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ambit_model::{Authorization, Locality, PolicyKey, Service, ServiceKey, WorkloadUid};
+use ambit_resources::{FieldPath, Kind, ObjectId, Severity};
+
+use crate::address_book::AddressBook;
+use crate::authorization::Selected;
+use crate::endpoints::Endpoints;
+use crate::enrolment::Wish;
+use crate::frontends::Frontends;
+use crate::held::Other;
+use crate::instance::{Face, Instance, InstanceKind};
+use crate::labels::Selectors;
+use crate::peer_authentication::PeerAuthentications;
+use crate::replicas::Replicas;
+use crate::shared::Shared;
+use crate::{Cost, Issue, Options, Problem, workload_entry};
+
+/// All objects in force.
+#[derive(Debug, Default)]
+pub(crate) struct World {
+    pub(crate) shared: Shared,
+    /// What is no workload.
+    objects: BTreeMap<ObjectId, Written>,
+    workloads: BTreeMap<WorkloadUid, Instance>,
+    namespaces: BTreeMap<Arc<str>, Wish>,
+    nodes: BTreeMap<Arc<str>, Node>,
+    replicas: Replicas,
+    frontends: Frontends,
+    endpoints: Endpoints,
+    addresses: AddressBook,
+    policies: BTreeMap<PolicyKey, Arc<Selected>>,
+    selecting: Selectors<PolicyKey>,
+    peers: PeerAuthentications,
+    marked: Marked,
+}
+
+/// An object that is no workload, and where it is written.
+#[derive(Debug)]
+struct Written {
+    file: Arc<str>,
+    line: u32,
+    means: Other,
+}
+
+/// Where a node is, and what runs there.
+#[derive(Debug, Default)]
+struct Node {
+    locality: Option<Arc<Locality>>,
+    workloads: BTreeSet<WorkloadUid>,
+}
+
+/// What is to be looked at again, each as it was when it was marked.
+#[derive(Debug, Default)]
+struct Marked {
+    workloads: BTreeMap<WorkloadUid, Face>,
+    services: BTreeMap<ServiceKey, Option<Arc<Service>>>,
+    authorizations: BTreeMap<PolicyKey, Option<Arc<Authorization>>>,
+    namespaces: BTreeMap<Arc<str>, bool>,
+    /// Objects about which there may be something else to be said.
+    issues: BTreeSet<ObjectId>,
+    cost: Cost,
+}
+
+impl World {
+    pub(crate) fn new(options: Options) -> Self {
+        Self { shared: Shared { options, ..Shared::default() }, ..Self::default() }
+    }
+
+    /// The file and line of an object in force.
+    pub(crate) fn place(&self, id: &ObjectId) -> Option<(&Arc<str>, u32)> {
+        match self.instance(id) {
+            Some(instance) => Some((&instance.file, instance.line)),
+            None => self.objects.get(id).map(|written| (&written.file, written.line)),
+        }
+    }
+
+    /// The objects in force that a file holds.
+    pub(crate) fn objects_of<'a>(&'a self, file: &'a str) -> impl Iterator<Item = ObjectId> + 'a {
+        let workloads = self.workloads.values().filter(move |instance| *instance.file == *file);
+        let others = self.objects.iter().filter(move |(_, written)| *written.file == *file);
+        workloads.filter_map(id_of).chain(others.map(|(id, _)| id.clone()))
+    }
+
+    pub(crate) fn workloads(&self) -> impl Iterator<Item = &Instance> {
+        self.workloads.values()
+    }
+
+    pub(crate) fn services(&self) -> impl Iterator<Item = &Arc<Service>> {
+        self.frontends.services()
+    }
+
+    pub(crate) fn authorizations(&self) -> impl Iterator<Item = &Arc<Authorization>> {
+        self.policies.values().map(|selected| &selected.authorization).chain(self.peers.policies())
+    }
+
+    /// What is to be said about an object by reason of others.
+    pub(crate) fn issues_of(&self, id: &ObjectId) -> Vec<Issue> {
+        let Some((file, line)) = self.place(id) else { return Vec::new() };
+        let issue = |severity, line, field: &str, problem| Issue {
+            severity,
+            file: Arc::clone(file),
+            line,
+            object: Some(id.clone()),
+            field: FieldPath::of(field),
+            problem,
+        };
+        if let Some(instance) = self.instance(id) {
+            let field = if instance.kind == InstanceKind::Pod { "status.podIPs" } else { "spec.address" };
+            let taken = self.taken(instance).into_iter();
+            let problems = taken.map(|(address, holder)| Problem::AddressTaken { address, holder });
+            return problems.map(|it| issue(Severity::Error, instance.addresses_line, field, it)).collect();
+        }
+        let mut issues = Vec::new();
+        if let Some((winner, selected)) = self.peers.winner_over(id) {
+            let problem = Problem::Superseded { winner: winner.clone(), selected };
+            issues.push(issue(Severity::Warning, line, "", problem));
+        }
+        for (host, holder) in self.taken_hosts(id) {
+            issues.push(issue(Severity::Error, line, "spec.hosts", Problem::HostTaken { host, holder }));
+        }
+        issues
+    }
+
+    /// The hosts an object must do without, and who has them.
+    fn taken_hosts(&self, id: &ObjectId) -> Vec<(Arc<str>, ObjectId)> {
+        let Some(Written { means: Other::Entry(entry), .. }) = self.objects.get(id) else { return Vec::new() };
+        let keys = entry.frontends.iter().map(|frontend| &frontend.service.key);
+        let holders = keys.filter_map(|key| Some((Arc::clone(&key.hostname), self.frontends.find(key)?.0.clone())));
+        holders.filter(|(_, holder)| holder != id).collect()
+    }
+
+    /// The addresses a workload must do without, and who has them.
+    fn taken(&self, instance: &Instance) -> Vec<(IpAddr, ObjectId)> {
+        let claims = instance.claims().iter();
+        let others = claims.filter_map(|address| Some((*address, self.holder(*address)?)));
+        let others = others.filter(|(_, holder)| holder.workload.uid != instance.workload.uid);
+        others.filter_map(|(address, holder)| Some((address, id_of(holder)?))).collect()
+    }
+
+    /// Who has an address: of those who claim it the first by uid, but who is on its way out gives way to
+    /// who comes.
+    fn holder(&self, address: IpAddr) -> Option<&Instance> {
+        let claimants = self.addresses.claimants(address).iter().filter_map(|uid| self.workloads.get(uid));
+        claimants.min_by_key(|claimant| claimant.leaving)
+    }
+
+    fn instance(&self, id: &ObjectId) -> Option<&Instance> {
+        self.workloads.get(&self.uid_of(id)?)
+    }
+
+    fn uid_of(&self, id: &ObjectId) -> Option<WorkloadUid> {
+        let cluster = &self.shared.options.cluster;
+        if id.kind == Kind::Pod {
+            Some(WorkloadUid::pod(cluster, &id.namespace, &id.name))
+        } else {
+            (id.kind == Kind::WorkloadEntry).then(|| workload_entry::uid(cluster, &id.namespace, &id.name))
+        }
+    }
+}
+
+/// The object a workload stands for by itself.
+fn id_of(instance: &Instance) -> Option<ObjectId> {
+    let kind = match instance.kind {
+        InstanceKind::Pod => Kind::Pod,
+        InstanceKind::Entry => Kind::WorkloadEntry,
+        InstanceKind::Endpoint => return None,
+    };
+    let workload = &instance.workload;
+    Some(ObjectId { kind, namespace: Arc::clone(&workload.namespace), name: workload.name().into() })
+}
+
+#[cfg(test)]
+mod tests;

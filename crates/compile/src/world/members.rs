@@ -1,0 +1,139 @@
+//! Workloads come and go: their groups, addresses and nodes.
+
+use std::net::IpAddr;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use ambit_model::{PolicyKey, SameNode, WorkloadUid};
+
+use super::{World, id_of};
+use crate::enrolment::Wish;
+use crate::instance::{Face, Instance, InstanceKind};
+use crate::peer_authentication::Standing;
+use crate::replica::Replica;
+
+/// Where a workload stands among the others.
+#[derive(Debug, Default)]
+struct Position {
+    replica: Option<Arc<Replica>>,
+    node: Arc<str>,
+    claims: Vec<IpAddr>,
+    written: Vec<IpAddr>,
+    leaving: bool,
+}
+
+impl Position {
+    fn of(instance: &Instance) -> Self {
+        Self {
+            replica: instance.replica.clone(),
+            node: Arc::clone(&instance.workload.node),
+            claims: instance.claims().to_vec(),
+            written: instance.addresses().to_vec(),
+            leaving: instance.leaving,
+        }
+    }
+}
+
+impl World {
+    pub(super) fn put_instance(&mut self, mut instance: Instance) {
+        let mut uid = instance.workload.uid.clone();
+        self.mark_workload(&uid);
+        let after = Position::of(&instance);
+        let mut before = Position::default();
+        if let Some(old) = self.workloads.get(&uid) {
+            instance.succeed(old);
+            before = Position::of(old);
+            uid = old.workload.uid.clone();
+        }
+        self.workloads.insert(uid.clone(), instance);
+        self.reposition(&uid, &before, &after);
+    }
+
+    pub(super) fn remove_instance(&mut self, uid: &WorkloadUid) -> Option<Instance> {
+        let before = Position::of(self.workloads.get(uid)?);
+        self.mark_workload(uid);
+        let removed = self.workloads.remove(uid);
+        self.reposition(uid, &before, &Position::default());
+        removed
+    }
+
+    fn reposition(&mut self, uid: &WorkloadUid, before: &Position, after: &Position) {
+        if before.replica != after.replica {
+            if let Some(last) = before.replica.as_ref().and_then(|replica| self.replicas.leave(replica, uid)) {
+                self.stand(&last.standing, &Standing::default(), None);
+            }
+            after.replica.iter().for_each(|replica| self.replicas.join(replica, uid));
+        }
+        if before.node != after.node {
+            self.leave_node(&before.node, uid);
+            if !after.node.is_empty() {
+                self.nodes.entry(Arc::clone(&after.node)).or_default().workloads.insert(uid.clone());
+            }
+        }
+        if (&before.claims, before.leaving) != (&after.claims, after.leaving) {
+            before.claims.iter().for_each(|address| self.addresses.release(*address, uid));
+            after.claims.iter().for_each(|address| self.addresses.claim(*address, uid));
+            for address in before.claims.iter().chain(&after.claims) {
+                let claimants = self.addresses.claimants(*address).to_vec();
+                claimants.iter().for_each(|claimant| self.mark_claimant(claimant));
+            }
+        }
+        if before.written != after.written || (&before.claims, before.leaving) != (&after.claims, after.leaving) {
+            before.written.iter().chain(&after.written).for_each(|address| self.endpoints.outdate_address(*address));
+        }
+    }
+
+    fn leave_node(&mut self, name: &Arc<str>, uid: &WorkloadUid) {
+        if let Some(node) = self.nodes.get_mut(name) {
+            node.workloads.remove(uid);
+            if node.workloads.is_empty() && node.locality.is_none() {
+                self.nodes.remove(name);
+            }
+        }
+    }
+
+    fn mark_claimant(&mut self, uid: &WorkloadUid) {
+        self.mark_workload(uid);
+        self.marked.issues.extend(self.workloads.get(uid).and_then(id_of));
+    }
+
+    /// A workload must be looked at again.
+    pub(super) fn mark_workload(&mut self, uid: &WorkloadUid) {
+        if !self.marked.workloads.contains_key(uid) {
+            let face = self.workloads.get(uid).map_or_else(Face::default, |it| it.face(self.wish_of(it).0));
+            self.marked.workloads.insert(uid.clone(), face);
+        }
+    }
+
+    /// A namespace's wish, and so all its pods, must be looked at again.
+    pub(super) fn mark_namespace(&mut self, namespace: &Arc<str>) {
+        let meshed = self.is_meshed(namespace);
+        self.marked.namespaces.entry(Arc::clone(namespace)).or_insert(meshed);
+        let first = WorkloadUid::pod(&self.shared.options.cluster, namespace, "");
+        let pods = self.workloads.range((Bound::Included(&first), Bound::Unbounded));
+        let pods = pods.take_while(|(uid, _)| uid.as_str().starts_with(first.as_str()));
+        let pods: Vec<_> = pods.map(|(uid, _)| uid.clone()).collect();
+        pods.iter().for_each(|uid| self.mark_workload(uid));
+    }
+
+    pub(super) fn is_meshed(&self, namespace: &str) -> bool {
+        let wish = self.namespaces.get(namespace).copied().unwrap_or_default();
+        wish.enrolled == Some(true) && !self.shared.options.dissolve
+    }
+
+    pub(super) fn mark_policy(&mut self, key: &PolicyKey) {
+        if !self.marked.authorizations.contains_key(key) {
+            let before = self.policies.get(key).map(|selected| &selected.authorization);
+            let before = before.or_else(|| self.peers.policy(key)).cloned();
+            self.marked.authorizations.insert(key.clone(), before);
+        }
+    }
+
+    /// Whether a workload is to be enrolled, and how its same-node traffic is to travel.
+    pub(super) fn wish_of(&self, instance: &Instance) -> (bool, Option<SameNode>) {
+        let of_namespace = || self.namespaces.get(&instance.workload.namespace).copied();
+        let namespace = Some(instance).filter(|it| it.kind == InstanceKind::Pod).and_then(|_| of_namespace());
+        let Wish { enrolled, same_node } = instance.wish.or(namespace.unwrap_or_default());
+        (enrolled == Some(true) && !self.shared.options.dissolve, same_node)
+    }
+}

@@ -1,0 +1,194 @@
+//! Endpoints that no label selects.
+
+use super::*;
+
+fn services(workload: &Workload) -> String {
+    let shown = workload.services.iter().map(|(key, ports)| {
+        let ports: Vec<_> = ports.iter().map(|port| format!("{}>{}", port.service_port, port.target_port)).collect();
+        format!("{} {}", key.hostname, ports.join(" "))
+    });
+    shown.collect::<Vec<_>>().join(", ")
+}
+
+fn bare(selector: Value) -> Value {
+    let ports = json!([{"name": "http", "port": 80}, {"name": "admin", "port": 90}]);
+    object("v1", "Service", "db", &json!({"spec": {"selector": selector, "ports": ports}}))
+}
+
+fn slice(endpoints: Value) -> Value {
+    let rest = json!({
+        "metadata": {"labels": {"kubernetes.io/service-name": "db"}},
+        "addressType": "IPv4", "ports": [{"name": "http", "port": 8080}, {"name": "dns", "port": 53, "protocol": "UDP"}],
+        "endpoints": endpoints,
+    });
+    object("discovery.k8s.io/v1", "EndpointSlice", "db-1", &rest)
+}
+
+#[test]
+fn slices_are_the_endpoints_of_services_that_select_none() {
+    let host = "db.shop.svc.cluster.local 80>8080";
+    let outside = |address: &str| json!([{"addresses": [address], "conditions": {"ready": false}}]);
+    let web = || put(pod("web", "10.0.0.1", json!({})));
+    let steps: Vec<(Vec<Input>, Vec<String>)> = vec![
+        (vec![put(slice(outside("192.168.0.1")))], vec![]),
+        (vec![put(bare(json!({})))], vec![format!("db-1 {host}")]),
+        (vec![put(slice(outside("10.0.0.1")))], vec![format!("db-1 {host}"), "db-1 gone".into()]),
+        (vec![web()], vec!["db-1 gone".into(), format!("web {host}")]),
+        (vec![put(bare(json!({"app": "x"})))], vec!["web ".into()]),
+        (vec![put(bare(json!({})))], vec![format!("web {host}")]),
+        (vec![remove(Kind::Pod, "shop", "web")], vec!["web gone".into(), format!("db-1 {host}")]),
+        (vec![remove(Kind::EndpointSlice, "shop", "db-1")], vec!["db-1 gone".into()]),
+    ];
+    let mut store = Store::default();
+    for (at, (inputs, expected)) in steps.into_iter().enumerate() {
+        let mut found = workloads(&store.apply(inputs), services);
+        found.sort();
+        let mut expected = expected;
+        expected.sort();
+        assert_eq!(found, expected, "step {at}");
+    }
+}
+
+#[test]
+fn an_endpoint_outside_is_named_as_the_field_names_it_and_proves_nobody() {
+    let mut store = Store::default();
+    let endpoint = json!([{"addresses": ["192.168.0.1"], "nodeName": "n2", "conditions": {"ready": false}}]);
+    let delta = store.apply([put(bare(json!({}))), put(slice(endpoint))]);
+    let (uid, Some(workload)) = &delta.workloads[0] else { panic!("{delta:?}") };
+    assert_eq!(uid.as_str(), "Kubernetes/discovery.k8s.io/EndpointSlice/shop/db-1/192.168.0.1");
+    assert_eq!((workload.healthy, workload.host_network, &*workload.node), (false, true, "n2"));
+    assert_eq!(delta.pods, []);
+}
+
+#[test]
+fn a_slice_may_name_a_pod_of_the_hosts_network() {
+    let host = pod("host", "192.168.0.1", json!({"spec": {"hostNetwork": true}}));
+    let target =
+        json!([{"addresses": ["192.168.0.1"], "targetRef": {"kind": "Pod", "name": "host", "namespace": "shop"}}]);
+    let mut store = Store::default();
+    let delta = store.apply([put(host), put(bare(json!({}))), put(slice(target))]);
+    assert_eq!(workloads(&delta, services), ["host db.shop.svc.cluster.local 80>8080"]);
+}
+
+fn entry(name: &str, spec: Value) -> Value {
+    let mut entry = object(
+        "networking.istio.io/v1",
+        "ServiceEntry",
+        name,
+        &json!({"spec": {
+            "hosts": ["x.org"], "addresses": ["240.0.0.1"], "resolution": "STATIC",
+            "ports": [{"number": 443, "name": "tls", "protocol": "TLS", "targetPort": 8443}],
+        }}),
+    );
+    merge(&mut entry, &json!({ "spec": spec }));
+    entry
+}
+
+fn machine(name: &str, spec: Value) -> Value {
+    object("networking.istio.io/v1", "WorkloadEntry", name, &json!({ "spec": spec }))
+}
+
+#[test]
+fn service_entries_have_the_endpoints_they_name_or_select() {
+    let named = json!({"endpoints": [{"address": "1.2.3.4"}, {"address": "1.2.3.5", "ports": {"tls": 9443}}, {"address": "10.0.0.1"}]});
+    let selecting = json!({"workloadSelector": {"labels": {"app": "vm"}}});
+    let labelled = json!({"metadata": {"labels": {"app": "vm"}}});
+    for (spec, expected) in [
+        (named, &["web x.org 443>8443", "x x.org 443>8443", "x x.org 443>9443", "m ", "m2 "][..]),
+        (selecting, &["web x.org 443>8443", "m x.org 443>9443", "m2 x.org 443>8443"]),
+        (json!({}), &["web ", "m ", "m2 "]),
+        (json!({"resolution": "NONE"}), &["web ", "m ", "m2 "]),
+    ] {
+        let mut store = Store::default();
+        let mut m2 = machine("m2", json!({"address": "10.1.0.2"}));
+        merge(&mut m2, &labelled);
+        let delta = store.apply([
+            put(pod("web", "10.0.0.1", labelled.clone())),
+            put(machine("m", json!({"address": "10.1.0.1", "labels": {"app": "vm"}, "ports": {"tls": 9443}}))),
+            put(m2),
+            put(entry("x", spec.clone())),
+        ]);
+        let mut found = workloads(&delta, services);
+        found.sort();
+        let mut expected = expected.to_vec();
+        expected.sort_unstable();
+        assert_eq!(found, expected, "{spec}");
+        assert_eq!(delta.services.len(), 1);
+        assert_eq!(delta.services[0].0.to_string(), "shop/x.org");
+        assert_eq!(delta.issues, []);
+    }
+}
+
+#[test]
+fn a_workload_entry_is_a_workload_and_its_label_says_whether_it_takes_tunnels() {
+    let vm = |labels: Value| {
+        machine("vm", json!({"address": "10.1.0.1", "labels": labels, "serviceAccount": "db", "locality": "r/z/s"}))
+    };
+    let mut store = reporting();
+    store.apply([put(namespace("ambient"))]);
+    for (labels, expected) in
+        [(json!({}), TunnelProtocol::None), (json!({"networking.istio.io/tunnel": "http"}), TunnelProtocol::Hbone)]
+    {
+        let delta = store.apply([put(vm(labels))]);
+        let (uid, Some(workload)) = &delta.workloads[0] else { panic!("{delta:?}") };
+        assert_eq!(uid.as_str(), "Kubernetes/networking.istio.io/WorkloadEntry/shop/vm");
+        assert_eq!(workload.identity.to_string(), "spiffe://cluster.local/ns/shop/sa/db");
+        assert_eq!(workload.locality.as_ref().map(|it| &*it.zone), Some("z"));
+        assert_eq!(workload.tunnel_protocol, expected);
+        assert_eq!(delta.pods, []);
+    }
+}
+
+#[test]
+fn what_is_not_supported_is_said() {
+    for (object, expected) in [
+        (
+            entry("x", json!({"resolution": "DNS"})),
+            "warning: ServiceEntry shop/x: spec.resolution: resolution by DNS is not supported: connections to its hosts go where they would go without it",
+        ),
+        (
+            entry("x", json!({"addresses": ["10.0.0.0/8"]})),
+            "warning: ServiceEntry shop/x: spec.addresses[0]: an address block is not supported",
+        ),
+        (entry("x", json!({"addresses": ["x"]})), "error: ServiceEntry shop/x: spec.addresses[0]"),
+        (entry("x", json!({"addresses": []})), "info: ServiceEntry shop/x: spec.addresses: no addresses"),
+        (entry("x", json!({"exportTo": ["."]})), "warning: ServiceEntry shop/x: spec.exportTo"),
+        (
+            entry("x", json!({"endpoints": [{"address": "x.org"}]})),
+            "warning: ServiceEntry shop/x: spec.endpoints[0].address: an address that is no IP address is not supported",
+        ),
+        (entry("x", json!({"hosts": []})), "error: ServiceEntry shop/x: spec.hosts"),
+        (
+            entry("x", json!({"resolution": "NONE", "endpoints": [{"address": "1.2.3.4"}]})),
+            "error: ServiceEntry shop/x: spec.resolution: cannot be combined with endpoints",
+        ),
+        (machine("m", json!({"address": "unix:///x"})), "warning: WorkloadEntry shop/m: spec.address"),
+        (
+            machine("m", json!({"address": "1.2.3.4", "serviceAccount": "a/b"})),
+            "error: WorkloadEntry shop/m: spec.serviceAccount",
+        ),
+    ] {
+        let delta = Store::default().apply([put(object.clone())]);
+        let said: Vec<_> = delta.issues.iter().flat_map(|(_, issues)| issues).map(ToString::to_string).collect();
+        assert!(said.iter().any(|issue| issue.contains(expected)), "{object}: {said:?}");
+    }
+}
+
+#[test]
+fn a_host_is_the_host_of_one_object() {
+    let mut store = Store::default();
+    store.apply([put(entry("b", json!({"endpoints": [{"address": "1.2.3.4"}]})))]);
+    let delta = store.apply([put(entry("a", json!({"addresses": ["240.0.0.2"]})))]);
+    assert_eq!(delta.services.len(), 1);
+    assert_eq!(workloads(&delta, services), ["b "], "its host is another's now");
+    assert_eq!(
+        delta.issues[0].1[0].to_string(),
+        "Kubernetes: error: ServiceEntry shop/b: spec.hosts: x.org is already a host of ServiceEntry shop/a: left out here"
+    );
+    let delta = store.apply([remove(Kind::ServiceEntry, "shop", "a")]);
+    assert_eq!(workloads(&delta, services), ["b x.org 443>8443"]);
+    assert_eq!(
+        delta.issues,
+        [(ObjectId { kind: Kind::ServiceEntry, namespace: "shop".into(), name: "b".into() }, vec![])]
+    );
+}
