@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use ambit_identity::{CaOptions, EmbeddedCa, LeafTemplate};
+use ambit_identity::{CaOptions, CertificateAuthority, LeafTemplate};
 use anyhow::Result;
 use pem::Pem;
 
@@ -13,7 +13,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// Writes `key.pem` and `chain.pem` for an identity into `folder`; the authority is that of the
 /// agents whose state is in `state`.
 pub(crate) fn write(state: &Path, identity: &str, folder: &Path) -> Result<()> {
-    let authority = EmbeddedCa::open_or_create(state, CaOptions::new("cluster.local"))?;
+    let authority = CertificateAuthority::open_or_create(state, CaOptions::new("cluster.local"))?;
     let key = rcgen::KeyPair::generate()?;
     let now = std::time::SystemTime::now();
     let template = LeafTemplate {

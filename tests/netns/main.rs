@@ -4,6 +4,7 @@ mod admin;
 mod authorization;
 mod certificates;
 mod check_config;
+mod cluster_mode;
 mod configuration;
 mod enrolment;
 mod fail_closed;

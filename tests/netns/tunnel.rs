@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use ambit_identity::{CaOptions, EmbeddedCa, LeafTemplate, crypto_provider};
+use ambit_identity::{CaOptions, CertificateAuthority, LeafTemplate, crypto_provider};
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use http::{Method, Request, Response};
@@ -26,7 +26,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// The certificate authority of a mesh, or one the mesh does not know.
 pub(crate) struct Authority {
-    ca: EmbeddedCa,
+    ca: CertificateAuthority,
     roots: RootCertStore,
 }
 
@@ -46,7 +46,7 @@ impl Authority {
 
     /// The authority of a state folder.
     pub(crate) fn open(state: &Path) -> Result<Self> {
-        let ca = EmbeddedCa::open_or_create(state, CaOptions::new("cluster.local"))?;
+        let ca = CertificateAuthority::open_or_create(state, CaOptions::new("cluster.local"))?;
         let mut roots = RootCertStore::empty();
         for root in CertificateDer::pem_file_iter(state.join("ca/roots.pem"))? {
             roots.add(root?)?;

@@ -2,7 +2,7 @@
 //! endpoints asked.
 
 mod access_log;
-mod http;
+pub(crate) mod http;
 mod metrics;
 
 use std::collections::BTreeMap;
@@ -51,6 +51,17 @@ impl AgentOptions {
             ("--bpffs".to_owned(), world.bpffs().into()),
         ]);
         Self { node, directory, arguments }
+    }
+
+    /// The agent of a node of a world in cluster mode, with no control plane named yet and a state of its
+    /// own.
+    #[must_use]
+    pub fn in_cluster(world: &World, node: u8) -> Self {
+        let mut options = Self::new(world, node, Path::new(""));
+        options.arguments.remove("--config");
+        let state = options.directory.join(format!("state-{}", options.node.name()));
+        options.arguments.insert("--state".to_owned(), state.into());
+        options
     }
 
     /// An option with its value, as `("--drain-seconds", "2")`; the last word on each counts.

@@ -6,7 +6,7 @@ mod stream;
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -16,7 +16,7 @@ pub use pcap::Packet;
 pub use stream::Stream;
 
 use crate::network::LINK;
-use crate::{Node, Process, World, until};
+use crate::{Netns, Process, World, until};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -28,22 +28,34 @@ const SENTINEL: u16 = 9;
 pub struct Capture {
     tcpdump: Process,
     file: PathBuf,
-    from: Node,
+    from: Netns,
     to: Ipv4Addr,
 }
 
 impl Capture {
     pub(crate) fn start(world: &World) -> Result<Self> {
         let [from, to] = world.nodes();
-        let file = world.directory().join("link.pcap");
+        Self::on_link(from.netns(), LINK, to.ip4(), "", world.directory())
+    }
+
+    /// Records on a link of a namespace, over which `to` is reached, what tcpdump's filter lets through
+    /// (everything when it is empty); its files are in `directory`.
+    ///
+    /// # Errors
+    /// Fails when tcpdump does not start.
+    pub fn on_link(from: Netns, link: &str, to: Ipv4Addr, filter: &str, directory: &Path) -> Result<Self> {
+        let file = directory.join("link.pcap");
         fs::remove_file(&file).ok();
-        fs::remove_file(world.directory().join("tcpdump.err")).ok();
-        let mut command = from.netns().command("tcpdump");
-        command.args(["-i", LINK, "-s", "0", "-B", "65536", "--immediate-mode", "-U", "-Z", "root", "-w"]).arg(&file);
-        let tcpdump = Process::start(command, world.directory(), "tcpdump")?;
+        fs::remove_file(directory.join("tcpdump.err")).ok();
+        let mut command = from.command("tcpdump");
+        command.args(["-i", link, "-s", "0", "-B", "65536", "--immediate-mode", "-U", "-Z", "root", "-w"]).arg(&file);
+        if !filter.is_empty() {
+            command.arg(format!("({filter}) or udp port {SENTINEL}"));
+        }
+        let tcpdump = Process::start(command, directory, "tcpdump")?;
         until("tcpdump's start", PATIENCE, || tcpdump.errors().contains("listening on").then_some(()))
             .with_context(|| tcpdump.errors())?;
-        Ok(Self { tcpdump, file, from: from.clone(), to: to.ip4() })
+        Ok(Self { tcpdump, file, from, to })
     }
 
     /// Ends the recording, with all that has passed until now surely in it.
@@ -53,7 +65,7 @@ impl Capture {
     pub fn stop(mut self) -> Result<Traffic> {
         let sentinel = |packet: &Packet| packet.udp_port() == Some(SENTINEL);
         let to = (self.to, SENTINEL);
-        self.from.netns().run(|| UdpSocket::bind("0.0.0.0:0").and_then(|socket| socket.send_to(b"end", to)))??;
+        self.from.run(|| UdpSocket::bind("0.0.0.0:0").and_then(|socket| socket.send_to(b"end", to)))??;
         let recorded = || pcap::parse(&fs::read(&self.file).ok()?).ok();
         until("the end of the recording", PATIENCE, || recorded()?.iter().any(sentinel).then_some(()))?;
         self.tcpdump.signal(Signal::SIGINT)?;

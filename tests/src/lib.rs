@@ -6,10 +6,12 @@
 //! - [`Mesh`]: a world, a folder of manifests and an agent on each node.
 //! - [`Netns`]: code and programs inside a namespace; [`Server`] and [`Connection`] in it.
 //! - [`Capture`]: what passed on the link between the nodes.
+//! - [`cluster`]: a real Kubernetes instead, driven by its own tools.
 
 mod agent;
 mod capture;
 mod client;
+pub mod cluster;
 mod config;
 pub mod manifest;
 mod mesh;

@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use crate::{
     command::{self, program},
+    digest::sha256,
     workspace,
 };
 use toolchain::Toolchain;
@@ -127,11 +128,6 @@ fn rustflags(toolchain: &Toolchain, linker: &Path, target_dir: &Path) -> Vec<Str
 fn ebpf_dir() -> PathBuf {
     let folder = workspace::root().join("ebpf");
     folder.canonicalize().unwrap_or(folder)
-}
-
-fn sha256(file: &Path) -> Result<String> {
-    let line = command::output(program("sha256sum").arg(file))?;
-    line.split_whitespace().next().map(str::to_owned).context("sha256sum printed nothing")
 }
 
 #[cfg(test)]

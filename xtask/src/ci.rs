@@ -8,7 +8,7 @@ use anyhow::Result;
 use crate::{
     build_ebpf,
     command::{self, cargo},
-    deny, docs, test, tidy, workspace,
+    crds, deny, docs, test, tidy, workspace,
 };
 use test::{Outcome, Tally};
 
@@ -32,6 +32,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
                 cargo().args(["doc", "--workspace", "--no-deps", "--locked"]).env("RUSTDOCFLAGS", "-Dwarnings"),
             )
         }),
+        step("crds", || crds::run(&crds::Args { check: true })),
         step("docs", || docs::run(&docs::Args { check: true })),
     ];
     if deny::available() {

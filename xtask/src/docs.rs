@@ -13,19 +13,22 @@ pub(crate) struct Args {
     pub(crate) check: bool,
 }
 
-/// The page, and how it is made.
-const CONFIGURATION: &str = "docs/configuration.md";
+/// The pages, and the package whose program prints each.
+const PAGES: [(&str, &str); 2] = [("docs/configuration.md", "ztunnel"), ("docs/control-plane.md", "control-plane")];
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let mut page =
-        command::output(command::cargo().args(["run", "--quiet", "-p", "ztunnel", "--", "--help-markdown"]))?;
+    PAGES.iter().try_for_each(|(page, package)| write(args, page, package))
+}
+
+fn write(args: &Args, name: &str, package: &str) -> Result<()> {
+    let mut page = command::output(command::cargo().args(["run", "--quiet", "-p", package, "--", "--help-markdown"]))?;
     page.push('\n');
-    let path = workspace::root().join(CONFIGURATION);
+    let path = workspace::root().join(name);
     if !args.check {
-        return fs::write(&path, page).with_context(|| format!("cannot write {CONFIGURATION}"));
+        return fs::write(&path, page).with_context(|| format!("cannot write {name}"));
     }
     if fs::read_to_string(&path).unwrap_or_default() != page {
-        bail!("{CONFIGURATION} is not what the code says: run `cargo xtask docs`");
+        bail!("{name} is not what the code says: run `cargo xtask docs`");
     }
     Ok(())
 }

@@ -6,10 +6,16 @@
 mod bench;
 mod build_ebpf;
 mod ci;
+mod cluster;
 mod command;
+mod crds;
 mod demo;
 mod deny;
+mod digest;
 mod docs;
+mod image;
+mod images;
+mod manifests;
 mod packages;
 mod test;
 mod tidy;
@@ -34,12 +40,21 @@ enum Task {
     BuildEbpf(build_ebpf::Args),
     /// Everything CI runs, in its order.
     Ci(ci::Args),
+    /// A real Kubernetes of two nodes on this machine.
+    #[command(subcommand)]
+    Cluster(cluster::Verb),
+    /// Write the CustomResourceDefinitions, which the chart installs.
+    Crds(crds::Args),
     /// Watch a mesh of two nodes on this machine, step by step.
     Demo(demo::Demo),
     /// Check licences, advisories and banned crates with cargo-deny.
     Deny(deny::Args),
     /// Write the pages that are generated from the code.
     Docs(docs::Args),
+    /// Build the container images, as archives.
+    Images(images::Args),
+    /// Write the plain manifests that are rendered from the chart.
+    Manifests(manifests::Args),
     /// Run test suites; all of them unless parts are named.
     Test(test::Args),
     /// Check the rules that neither the compiler nor clippy knows.
@@ -51,9 +66,13 @@ fn main() -> ExitCode {
         Task::Bench(args) => bench::run(&args),
         Task::BuildEbpf(args) => build_ebpf::run(&args),
         Task::Ci(args) => ci::run(&args),
+        Task::Cluster(verb) => cluster::run(&verb),
+        Task::Crds(args) => crds::run(&args),
         Task::Demo(args) => demo::run(&args),
         Task::Deny(args) => deny::run(&args),
         Task::Docs(args) => docs::run(&args),
+        Task::Images(args) => images::run(&args),
+        Task::Manifests(args) => manifests::run(&args),
         Task::Test(args) => test::run(&args),
         Task::Tidy => tidy::run(),
     };

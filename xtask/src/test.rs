@@ -1,10 +1,13 @@
 //! `test`: every suite, each with what it needs. A suite that cannot run fails; nothing is skipped.
 
+mod cluster;
 mod docs;
 mod fuzz;
+mod packaging;
 mod part;
 mod tally;
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -108,6 +111,8 @@ fn run_part(part: Part, args: &Args) -> Result<Tally> {
         Part::Unit => cargo_test(&["--workspace", "--exclude=ambit-tests"], &[]),
         Part::Docs => Ok(docs::check()),
         Part::Fuzz => fuzz::run(args.seconds),
+        Part::Packaging => Ok(packaging::check()),
+        Part::Cluster => cluster::run(),
         Part::Ebpf | Part::Netns | Part::Programs | Part::Interop => {
             // Worlds of namespaces share the machine's cores and its cgroup root: one at a time.
             cargo_test(&["--package=ambit-tests", "--test", part.name()], &["--test-threads=1"])
@@ -118,11 +123,15 @@ fn run_part(part: Part, args: &Args) -> Result<Tally> {
 /// `cargo test` in the development profile, whose dependencies clippy and the unit tests build too; only
 /// the agent the suites start is a release build.
 fn cargo_test(selection: &[&str], to_tests: &[&str]) -> Result<Tally> {
-    let mut tally = Tally::default();
     let mut cargo = cargo();
     cargo.args(["test", "--no-fail-fast"]).args(selection).arg("--").args(to_tests);
     cargo.env("AMBIT_ZTUNNEL", workspace::target_dir()?.join("release/ztunnel"));
-    let succeeded = command::follow(&mut cargo, |line| tally += Tally::of_line(line))?;
+    tally_of(&mut cargo)
+}
+
+fn tally_of(cargo_test: &mut Command) -> Result<Tally> {
+    let mut tally = Tally::default();
+    let succeeded = command::follow(cargo_test, |line| tally += Tally::of_line(line))?;
     // A suite that does not compile or dies prints no result.
     Ok(if succeeded || tally.failed > 0 { tally } else { tally + Tally::FAILED })
 }

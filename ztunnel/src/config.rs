@@ -1,6 +1,9 @@
 //! Settings: read once from the command line and the environment, checked together, grouped by the
 //! part that uses them. Nothing else reads the environment.
 
+mod control_plane;
+mod markdown;
+
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -8,20 +11,31 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
+use crate::cni::{self, CniArgs};
+
+pub(crate) use control_plane::{ControlPlaneArgs, ControlPlaneConfig};
+pub(crate) use markdown::markdown;
+
 /// Ambit's node agent: carries the traffic of enrolled pods through mutual TLS, under L4 policy.
 #[derive(Debug, Parser)]
 #[command(name = "ztunnel", version)]
 pub(crate) struct Args {
     /// Folder of Kubernetes manifests (YAML), watched: the whole configuration of standalone mode.
-    #[arg(long, env = "AMBIT_CONFIG", value_name = "DIR", required_unless_present_any = ["help_markdown", "uninstall"])]
+    #[arg(long, env = "AMBIT_CONFIG", value_name = "DIR", required_unless_present_any = ["control_plane", "help_markdown", "uninstall"])]
     pub(crate) config: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) control_plane: ControlPlaneArgs,
+
+    #[command(flatten)]
+    pub(crate) cni: CniArgs,
 
     /// Validate the configuration, print what would be in force, and exit: 0 if there is no error.
     #[arg(long)]
     pub(crate) check_config: bool,
 
-    /// Folder for what must survive a restart: the certificate authority, shared by the agents of a
-    /// machine that use the same folder.
+    /// Folder for what must survive a restart: the last good configuration, and in standalone mode the
+    /// certificate authority, shared by the agents of a machine that use the same folder.
     #[arg(long, env = "AMBIT_STATE", value_name = "DIR", default_value = "/var/lib/ambit")]
     pub(crate) state: PathBuf,
 
@@ -95,6 +109,10 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) uninstall: bool,
 
+    /// With --uninstall: when all is away, say so on --readiness and wait for SIGTERM.
+    #[arg(long, requires = "uninstall")]
+    pub(crate) stay: bool,
+
     /// Print docs/configuration.md and exit.
     #[arg(long, hide = true)]
     pub(crate) help_markdown: bool,
@@ -131,6 +149,12 @@ pub(crate) enum Problem {
     /// A setting that is missing.
     #[error("--{0} is missing")]
     Missing(&'static str),
+    /// Neither a folder nor a control plane, or both.
+    #[error("one of --config and --control-plane must be given, and only one")]
+    OneSource,
+    /// The control plane's address.
+    #[error("--control-plane {0:?} is not of the form host:port")]
+    NotHostPort(String),
     /// No cgroup v2 hierarchy.
     #[error("no cgroup v2 hierarchy is mounted on /sys/fs/cgroup or /sys/fs/cgroup/unified: name it with --cgroup")]
     NoCgroup,
@@ -153,8 +177,10 @@ pub(crate) enum Problem {
 /// The settings, checked.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
-    /// Folder of manifests.
-    pub(crate) folder: PathBuf,
+    /// Where the configuration comes from.
+    pub(crate) source: SourceConfig,
+    /// The CNI plugin; `None` where this agent does not install it.
+    pub(crate) cni: Option<cni::Settings>,
     /// Who and where this agent is.
     pub(crate) node: NodeConfig,
     /// Kernel side.
@@ -167,6 +193,15 @@ pub(crate) struct Config {
     pub(crate) servers: ServerConfig,
     /// How long a drain may take.
     pub(crate) drain: Duration,
+}
+
+/// Where the configuration comes from.
+#[derive(Debug, Clone)]
+pub(crate) enum SourceConfig {
+    /// A folder of manifests: standalone mode.
+    Folder(PathBuf),
+    /// The control plane: cluster mode.
+    ControlPlane(ControlPlaneConfig),
 }
 
 /// Who and where this agent is.
@@ -235,10 +270,14 @@ impl TryFrom<&Args> for Config {
             problems.push(Problem::Missing("node"));
             String::new()
         });
-        let folder = args.config.clone().unwrap_or_else(|| {
-            problems.push(Problem::Missing("config"));
-            PathBuf::new()
-        });
+        let source = match (&args.config, ControlPlaneConfig::of(&args.control_plane, &mut problems)) {
+            (Some(folder), None) => Some(SourceConfig::Folder(folder.clone())),
+            (None, Some(control_plane)) => Some(SourceConfig::ControlPlane(control_plane)),
+            (None, None) | (Some(_), Some(_)) => {
+                problems.push(Problem::OneSource);
+                None
+            }
+        };
         let cgroup = args.cgroup.clone().or_else(ambit_ebpf_loader::default_cgroup).unwrap_or_else(|| {
             problems.push(Problem::NoCgroup);
             PathBuf::new()
@@ -254,12 +293,13 @@ impl TryFrom<&Args> for Config {
                 problems.push(Problem::NotAName { setting, value: value.clone() });
             }
         }
-        if !problems.is_empty() {
+        let Some(source) = source.filter(|_| problems.is_empty()) else {
             return Err(ConfigErrors(problems));
-        }
+        };
         let pins = pins(args, &node);
         Ok(Self {
-            folder,
+            source,
+            cni: args.cni.settings(&args.state),
             node: NodeConfig { name: node, cluster: args.cluster.clone(), root_namespace: args.root_namespace.clone() },
             capture: CaptureConfig { cgroup, pins },
             identity: IdentityConfig {
@@ -283,31 +323,6 @@ fn default_workers() -> NonZeroUsize {
     NonZeroUsize::new(cores / 4).unwrap_or(NonZeroUsize::MIN)
 }
 
-/// docs/configuration.md: every setting, from its definition above.
-#[must_use]
-pub(crate) fn markdown() -> String {
-    use clap::CommandFactory;
-    use std::fmt::Write;
-
-    let mut page = String::from(
-        "# Configuration of the node agent\n\nGenerated from `ztunnel/src/config.rs` by `cargo xtask docs`; do not edit.\n\n\
-         | flag | environment | default | meaning |\n| --- | --- | --- | --- |\n",
-    );
-    for argument in Args::command().get_arguments().filter(|argument| !argument.is_hide_set()) {
-        let Some(long) = argument.get_long().filter(|long| !matches!(*long, "help" | "version")) else { continue };
-        let names = argument.get_value_names().filter(|_| argument.get_action().takes_values());
-        let value = names.map_or(String::new(), |names| format!(" {}", names.join(" ")));
-        let environment = argument.get_env().map_or(String::new(), |name| format!("`{}`", name.to_string_lossy()));
-        let default: Vec<_> = argument.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
-        let default =
-            if default.is_empty() || value.is_empty() { String::new() } else { format!("`{}`", default.join(" ")) };
-        let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
-        // Writing to a String cannot fail.
-        let _infallible = writeln!(page, "| `--{long}{value}` | {environment} | {default} | {help} |");
-    }
-    page
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -321,6 +336,21 @@ mod tests {
     fn all_mistakes_are_told_at_once() {
         let error = config(&["--admin", "0.0.0.0:1", "--certificate-lifetime-seconds", "1", "--trust-domain", "a/b"]);
         assert_eq!(error.unwrap_err().0.len(), 3);
+    }
+
+    #[test]
+    fn there_is_one_source() {
+        let source = |arguments: &[&str]| {
+            let base = ["ztunnel", "--node", "n", "--cgroup", "/sys/fs/cgroup"];
+            Args::try_parse_from(base.iter().chain(arguments)).ok().and_then(|args| Config::try_from(&args).ok())
+        };
+        assert!(source(&[]).is_none());
+        assert!(source(&["--config", "/c", "--control-plane", "ambitd:15012"]).is_none());
+        assert!(source(&["--control-plane", "ambitd"]).is_none());
+        let SourceConfig::ControlPlane(cluster) = source(&["--control-plane", "ambitd:15012"]).unwrap().source else {
+            panic!("not the control plane")
+        };
+        assert_eq!((cluster.name.as_str(), cluster.netns_dirs.len()), ("ambitd", 3));
     }
 
     #[test]

@@ -5,34 +5,32 @@
 //! there, or let into a half-prepared pod. A pod that cannot be enrolled stays out, and readiness and
 //! log say why; it is tried again.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
-use std::os::fd::AsFd;
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
+mod standing;
+mod wanted;
 
-use ambit_ebpf_loader::{Enrolment as KernelEnrolment, LoadError, MapFault, Node};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ambit_ebpf_loader::{Enrolment as KernelEnrolment, LoadError, MapFault, Node, ip as mapped};
 use ambit_ebpf_types::Pod as KernelPod;
 use ambit_identity::{CertificateStore, TlsConfigs};
-use ambit_model::{Identity, LocalPod, WorkloadUid};
+use ambit_model::{Identity, WorkloadUid};
 use ambit_state::Snapshot;
 use ambit_telemetry::AgentMetrics;
 use tokio::task::JoinSet;
 
 use crate::failure::error_chain;
 use crate::identities::Identities;
+use crate::netns_finder::NetnsFinder;
+use crate::outlet::LocalPod;
 use crate::pod::{Pod, PodError, SharedPod};
 use crate::routing::{self, Families, RoutingError};
 use crate::worker::{Command, WorkerHandle};
 
-/// A pod that should be captured.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Wanted {
-    netns: Option<PathBuf>,
-    addresses: Vec<IpAddr>,
-    identity: Identity,
-}
+pub(crate) use standing::{Standing, Standings, State};
+use wanted::{Wanted, wanted};
 
 /// Why a pod is not captured.
 #[derive(Debug, thiserror::Error)]
@@ -54,28 +52,26 @@ pub(crate) enum EnrolError {
     },
 }
 
-/// How things stand with one pod, for readiness and the admin page.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Status {
-    /// Captured.
-    Enrolled,
-    /// Not captured, and why.
-    Failed(String),
-}
-
 /// How long a pass waits for certificates.
 const CERTIFICATE_PATIENCE: Duration = Duration::from_millis(500);
+
+/// How long pods that an earlier agent captured are kept for those whose addresses have not come yet.
+const INHERITED_PATIENCE: Duration = Duration::from_secs(60);
 
 /// The pods of this node.
 pub(crate) struct Enrolment {
     node: Node,
+    /// Looks for the namespaces that nobody named; none in standalone mode, where users name them.
+    finder: Option<NetnsFinder>,
     host_netns: u64,
     workers: Vec<WorkerHandle>,
     certificates: Arc<CertificateStore>,
     tls: Arc<TlsConfigs>,
     metrics: AgentMetrics,
     enrolled: BTreeMap<WorkloadUid, Enrolled>,
-    failed: BTreeMap<WorkloadUid, String>,
+    failed: BTreeMap<WorkloadUid, Failure>,
+    /// Pods that are not to be captured, with Kubernetes' uid.
+    released: BTreeMap<WorkloadUid, Arc<str>>,
     /// Pods an earlier agent of this node left captured, until it is known whose they are.
     inherited: BTreeMap<u64, KernelPod>,
     /// The snapshot whose destinations the kernel knows.
@@ -86,18 +82,20 @@ pub(crate) struct Enrolment {
     refused: Option<String>,
     /// What an earlier agent left and cannot be removed.
     problem: Option<String>,
+    started: Instant,
+}
+
+/// Why a pod is not captured as it should be.
+struct Failure {
+    pod_uid: Arc<str>,
+    reason: String,
+    /// Whether it was so in an earlier pass, too: a certificate that is on its way is no failure.
+    again: bool,
 }
 
 struct Enrolled {
     pod: SharedPod,
     wanted: Wanted,
-}
-
-impl Enrolled {
-    /// Whether the capture is as it should be. Another identity needs no other capture.
-    fn is_as(&self, wanted: &Wanted) -> bool {
-        self.wanted.netns == wanted.netns && self.wanted.addresses == wanted.addresses && !self.pod.netns.is_replaced()
-    }
 }
 
 impl Enrolment {
@@ -115,7 +113,9 @@ impl Enrolment {
             others_retired: false,
             refused: None,
             problem: None,
+            started: Instant::now(),
             node,
+            finder: None,
             host_netns,
             workers,
             certificates: Arc::clone(&identity.certificates),
@@ -123,14 +123,23 @@ impl Enrolment {
             metrics,
             enrolled: BTreeMap::new(),
             failed: BTreeMap::new(),
+            released: BTreeMap::new(),
         })
+    }
+
+    /// Has the namespaces looked for that nobody named.
+    pub(crate) fn with(self, finder: Option<NetnsFinder>) -> Self {
+        Self { finder, ..self }
     }
 
     /// One pass: releases what should not be captured, captures what should be. The kernel's view of
     /// mesh destinations is brought up to date first.
     pub(crate) async fn reconcile(&mut self, snapshot: &Arc<Snapshot>, pods: &[LocalPod]) {
         self.tell_destinations(snapshot);
-        let wanted = wanted(snapshot, pods);
+        let mut wanted = wanted(snapshot, pods, self.finder.as_mut()).await;
+        let waiting = self.finder.is_some() && wanted.values().any(Wanted::is_without_address);
+        // In standalone mode it is a mistake of whoever wrote it, and told.
+        wanted.retain(|_, pod| self.finder.is_none() || !pod.is_without_address());
         let gone: Vec<_> = self.enrolled.keys().filter(|uid| !wanted.contains_key(*uid)).cloned().collect();
         for uid in gone {
             if let Some(enrolled) = self.enrolled.remove(&uid) {
@@ -139,14 +148,18 @@ impl Enrolment {
         }
         self.prefetch_certificates(&wanted).await;
         for (uid, pod) in &wanted {
-            if !self.enrolled.get(uid).is_some_and(|enrolled| enrolled.is_as(pod)) {
+            if !self.enrolled.get(uid).is_some_and(|enrolled| pod.is_met_by(&enrolled.wanted, &enrolled.pod)) {
                 self.enrol(uid, pod);
             }
         }
         self.failed.retain(|uid, _| wanted.contains_key(uid));
-        self.release_inherited();
-        let identities: Vec<&Identity> = wanted.values().map(|pod| &pod.identity).collect();
-        self.tls.retain(|identity| identities.contains(&identity));
+        if !waiting || self.started.elapsed() > INHERITED_PATIENCE {
+            self.release_inherited(&wanted);
+        }
+        let identities: HashSet<&Identity> = wanted.values().map(|pod| &pod.identity).collect();
+        self.tls.retain(|identity| identities.contains(identity));
+        let released = pods.iter().filter(|pod| !pod.enrol);
+        self.released = released.map(|pod| (pod.uid.clone(), Arc::clone(&pod.pod_uid))).collect();
         self.metrics.enrolled_pods.set(i64::try_from(self.enrolled.len()).unwrap_or(i64::MAX));
     }
 
@@ -222,17 +235,20 @@ impl Enrolment {
             }
             Err(error) => {
                 let reason = error_chain(&error);
-                if self.failed.get(uid) != Some(&reason) {
+                if self.failed.get(uid).is_none_or(|before| before.reason != reason) {
                     tracing::error!(pod = %uid, %reason, "not enrolled");
                     self.metrics.enrolment_failures.inc();
                 }
-                self.failed.insert(uid.clone(), reason);
+                let again = self.failed.contains_key(uid);
+                self.failed.insert(uid.clone(), Failure { pod_uid: Arc::clone(&wanted.pod_uid), reason, again });
             }
         }
     }
 
     fn capture(&mut self, uid: &WorkloadUid, wanted: &Wanted) -> Result<SharedPod, EnrolError> {
-        let pod = Arc::new(Pod::open(uid.clone(), wanted.netns.as_deref(), &wanted.addresses, self.host_netns)?);
+        let nowhere = || if self.finder.is_some() { PodError::NetNsNotFound } else { PodError::NoNetNs };
+        let place = wanted.netns.as_ref().ok_or_else(nowhere)?;
+        let pod = Arc::new(Pod::open(uid.clone(), place, &wanted.addresses, self.host_netns)?);
         let taken = self
             .enrolled
             .iter()
@@ -240,7 +256,9 @@ impl Enrolment {
         if let Some((by, _)) = taken {
             return Err(PodError::NetNsTaken { by: by.clone() }.into());
         }
-        if self.certificates.current(&wanted.identity).is_none() {
+        // One that an earlier agent captured is refused everything until somebody serves it.
+        let inherited = self.inherited.contains_key(&pod.netns.cookie());
+        if !inherited && self.certificates.current(&wanted.identity).is_none() {
             return Err(EnrolError::NoCertificateYet { identity: wanted.identity.clone() });
         }
         let (mut all, mut keys) = (Vec::new(), Vec::new());
@@ -262,20 +280,29 @@ impl Enrolment {
         Ok(pod)
     }
 
-    /// Lets go of pods that an earlier agent captured and nobody wants any more; but only once every
-    /// wanted pod is enrolled: until then one of them may be one that is wanted.
-    fn release_inherited(&mut self) {
-        if !self.failed.is_empty() {
-            return;
-        }
+    /// Lets go of pods that an earlier agent captured and nobody wants any more; but of none that may be
+    /// one that is wanted and could not be enrolled yet.
+    fn release_inherited(&mut self, wanted: &BTreeMap<WorkloadUid, Wanted>) {
         self.problem = None;
-        if !self.others_retired {
+        if !self.others_retired && self.failed.is_empty() {
             match self.node.retire_other_layouts() {
                 Ok(()) => self.others_retired = true,
                 Err(error) => self.problem = Some(error_chain(&error)),
             }
         }
+        let failed: Vec<_> = self.failed.keys().filter_map(|uid| wanted.get(uid)).collect();
+        if failed.iter().any(|pod| pod.is_without_address()) {
+            return;
+        }
+        let addresses: HashSet<_> =
+            failed.iter().flat_map(|pod| &pod.addresses).map(|address| mapped(*address)).collect();
         for (cookie, pod) in std::mem::take(&mut self.inherited) {
+            // One that was captured half has no addresses in the kernel.
+            let unknown = pod == KernelPod::default() && !failed.is_empty();
+            if unknown || addresses.contains(&pod.ip4) || addresses.contains(&pod.ip6) {
+                self.inherited.insert(cookie, pod);
+                continue;
+            }
             match self.node.release(cookie, pod) {
                 Ok(()) => tracing::info!(cookie, "released a pod that an earlier agent left enrolled"),
                 Err(error) => {
@@ -286,19 +313,33 @@ impl Enrolment {
         }
     }
 
-    /// How things stand with each pod.
-    pub(crate) fn status(&self) -> BTreeMap<WorkloadUid, Status> {
-        let enrolled = self.enrolled.keys().map(|uid| (uid.clone(), Status::Enrolled));
-        let failed = self.failed.iter().map(|(uid, reason)| (uid.clone(), Status::Failed(reason.clone())));
-        enrolled.chain(failed).collect()
+    /// How things stand with each pod. None is said to be released before it is known that nothing of it
+    /// is left from an earlier agent.
+    pub(crate) fn standings(&self) -> Standings {
+        let standing = |uid: &WorkloadUid, pod_uid: &Arc<str>, state| {
+            (uid.clone(), Standing { pod_uid: Arc::clone(pod_uid), state })
+        };
+        let released = self.released.iter().filter(|_| self.inherited.is_empty());
+        let released = released.map(|(uid, pod_uid)| standing(uid, pod_uid, State::Released));
+        let enrolled = self.enrolled.iter().map(|(uid, enrolled)| {
+            standing(uid, &enrolled.wanted.pod_uid, State::Enrolled { netns: enrolled.pod.netns.cookie() })
+        });
+        let failed = self.failed.iter().filter(|(_, failure)| failure.again);
+        let failed =
+            failed.map(|(uid, failure)| standing(uid, &failure.pod_uid, State::Failed(failure.reason.clone())));
+        // The last word counts: a pod that is captured and could not be captured anew is a failure.
+        released.chain(enrolled).chain(failed).collect()
     }
 
     /// Why this node is not ready, though its pods may be enrolled.
     pub(crate) fn problems(&self) -> Vec<String> {
         let destinations =
             self.refused.iter().map(|reason| format!("the kernel lacks the mesh's destinations: {reason}"));
-        let pods = self.failed.iter().map(|(uid, reason)| format!("{uid} is not enrolled: {reason}"));
-        destinations.chain(self.problem.clone()).chain(pods).collect()
+        let identities: BTreeSet<_> = self.enrolled.values().map(|enrolled| &enrolled.wanted.identity).collect();
+        let certificates = identities.into_iter().filter(|identity| self.certificates.current(identity).is_none());
+        let certificates = certificates.map(|identity| format!("there is no certificate for {identity}"));
+        let pods = self.failed.iter().map(|(uid, failure)| format!("{uid} is not enrolled: {}", failure.reason));
+        destinations.chain(self.problem.clone()).chain(certificates).chain(pods).collect()
     }
 
     /// Counters of the kernel programs' faults.
@@ -311,19 +352,4 @@ impl Enrolment {
     pub(crate) fn join(self) {
         self.workers.into_iter().for_each(WorkerHandle::join);
     }
-}
-
-/// The pods that should be captured, with what their capture depends on.
-fn wanted(snapshot: &Snapshot, pods: &[LocalPod]) -> BTreeMap<WorkloadUid, Wanted> {
-    pods.iter()
-        .filter_map(|pod| {
-            let workload = snapshot.workload(&pod.uid)?;
-            let wanted = Wanted {
-                netns: pod.netns.clone(),
-                addresses: workload.addresses.clone(),
-                identity: workload.identity.clone(),
-            };
-            Some((pod.uid.clone(), wanted))
-        })
-        .collect()
 }

@@ -9,14 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ambit_compile::{Compiled, Issue, Options, Store};
-use ambit_model::LocalPod;
 use ambit_resources::{Kind, Severity};
-use ambit_state::Shared;
-use ambit_telemetry::AgentMetrics;
-use tokio::sync::watch;
 
 use crate::failure::error_chain;
 use crate::folder_watch::{Changed, Watch};
+use crate::outlet::{LocalPod, Outlet, Place};
 use crate::saved::Saved;
 
 /// How often files are looked at, whether an event told of them or not.
@@ -51,15 +48,6 @@ pub(crate) enum FolderError {
     },
 }
 
-/// What a publication changes, for whoever acts on it.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Published {
-    /// Pods of this node that are to be enrolled.
-    pub(crate) pods: Arc<[LocalPod]>,
-    /// Why what is in force may not be what was asked for; the node is not ready then.
-    pub(crate) problem: Option<String>,
-}
-
 /// The folder, and where what it says is published.
 pub(crate) struct Folder {
     path: PathBuf,
@@ -72,24 +60,9 @@ pub(crate) struct Folder {
     lacking: BTreeSet<String>,
     /// Whether anything was published yet.
     started: bool,
-    state: Arc<Shared>,
-    version: watch::Sender<u64>,
-    published: watch::Sender<Published>,
-    metrics: AgentMetrics,
+    outlet: Outlet,
     /// What is wrong with objects together, as it was last reported.
     reported: HashSet<Issue>,
-}
-
-/// Where a folder publishes.
-pub(crate) struct Outlet {
-    /// The snapshot.
-    pub(crate) state: Arc<Shared>,
-    /// Its version, for the workers.
-    pub(crate) version: watch::Sender<u64>,
-    /// The pods, for enrolment.
-    pub(crate) published: watch::Sender<Published>,
-    /// Counters.
-    pub(crate) metrics: AgentMetrics,
 }
 
 impl Folder {
@@ -103,10 +76,7 @@ impl Folder {
             saved: Saved(saved),
             lacking: BTreeSet::new(),
             started: false,
-            state: outlet.state,
-            version: outlet.version,
-            published: outlet.published,
-            metrics: outlet.metrics,
+            outlet,
             reported: HashSet::new(),
         }
     }
@@ -149,7 +119,7 @@ impl Folder {
     /// newer is; it is watched again as soon as it is there.
     async fn wait_for_folder(&mut self, error: FolderError) -> Watch {
         tracing::error!(error = &error as &dyn std::error::Error, "what was configured before stays in force");
-        self.published.send_modify(|published| published.problem = Some(error_chain(&error)));
+        self.outlet.problem(error_chain(&error));
         loop {
             tokio::time::sleep(TRY_AGAIN).await;
             if let Ok(watch) = Watch::start(&self.path)
@@ -229,7 +199,7 @@ impl Folder {
     fn report_together(&mut self, compiled: &Compiled) {
         let before = std::mem::replace(&mut self.reported, compiled.issues.iter().cloned().collect());
         compiled.issues.iter().filter(|issue| !before.contains(*issue)).for_each(report);
-        self.metrics.config_issues.set(i64::try_from(compiled.issues.len()).unwrap_or(i64::MAX));
+        self.outlet.metrics.config_issues.set(i64::try_from(compiled.issues.len()).unwrap_or(i64::MAX));
     }
 
     fn publish(&mut self) {
@@ -239,25 +209,35 @@ impl Folder {
             let files: Vec<_> = self.lacking.iter().map(String::as_str).collect();
             let problem =
                 format!("nothing is in force: a policy was never valid (see the log) in {}", files.join(", "));
-            self.published.send_replace(Published { problem: Some(problem), ..Published::default() });
+            self.outlet.problem(problem);
             return;
         }
         self.started = true;
         let compiled = self.store.compile();
         self.report_together(&compiled);
-        let pods = compiled.local_pods_of(&self.node).into();
+        let pods = local_pods(&compiled, &self.node);
         let Compiled { workloads, services, authorizations, .. } = compiled;
-        let (snapshot, changes) = self.state.load().replace_all(workloads, services, authorizations);
+        let (snapshot, changes) = self.outlet.state.load().replace_all(workloads, services, authorizations);
         tracing::debug!(
             workloads = changes.workloads.len(),
             services = changes.services.len(),
             policies = changes.policies.len(),
             "publishing changes"
         );
-        let version = self.state.publish(snapshot);
-        self.version.send_replace(version);
-        self.published.send_replace(Published { pods, problem: None });
+        self.outlet.publish(snapshot, pods);
     }
+}
+
+/// The pods to enrol on a node.
+pub(crate) fn local_pods(compiled: &Compiled, node: &str) -> Arc<[LocalPod]> {
+    let here = compiled.enrolled().filter(|workload| *workload.node == *node);
+    here.map(|workload| LocalPod {
+        uid: workload.uid.clone(),
+        pod_uid: Arc::default(),
+        enrol: true,
+        netns: compiled.netns.get(&workload.uid).map(|path| Place::File(path.to_path_buf())),
+    })
+    .collect()
 }
 
 /// Reads a folder once.
@@ -276,7 +256,12 @@ pub(crate) fn check(path: &Path, options: Options) -> Result<(Compiled, Vec<Issu
 
 /// What the folder is compiled with.
 pub(crate) fn options(trust_domain: &str, cluster: &str, root_namespace: &str) -> Options {
-    Options { trust_domain: trust_domain.into(), cluster: cluster.into(), root_namespace: root_namespace.into() }
+    Options {
+        trust_domain: trust_domain.into(),
+        cluster: cluster.into(),
+        root_namespace: root_namespace.into(),
+        ..Options::default()
+    }
 }
 
 fn list(path: &Path) -> Result<BTreeSet<String>, FolderError> {

@@ -1,9 +1,12 @@
-//! The agent's certificates and trust: the embedded authority, shared by the agents of a machine.
+//! The agent's certificates and trust: from the embedded authority, shared by the agents of a machine, or
+//! from the control plane's.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ambit_identity::{
-    BundleError, CaOptions, CertificateStore, Clock, EmbeddedCa, OpenError, StoreOptions, TlsConfigs, TrustBundle,
+    BundleError, CaOptions, CertificateAuthority, CertificateSource, CertificateStore, Clock, OpenError, StoreOptions,
+    TlsConfigs, TrustBundle,
 };
 use tokio::runtime::Handle;
 
@@ -41,15 +44,36 @@ pub(crate) struct Identities {
 
 impl Identities {
     /// Opens the authority in the state folder, making it if there is none. Renewals run on `runtime`.
-    pub(crate) fn open(config: &IdentityConfig, runtime: Handle) -> Result<Self, IdentitiesError> {
+    pub(crate) fn embedded(config: &IdentityConfig, runtime: Handle) -> Result<Self, IdentitiesError> {
         std::fs::create_dir_all(&config.state)
             .map_err(|source| IdentitiesError::State { path: config.state.display().to_string(), source })?;
         let trust_domain: Arc<str> = config.trust_domain.as_str().into();
-        let ca = EmbeddedCa::open_or_create(&config.state, CaOptions::new(Arc::clone(&trust_domain)))?;
-        let bundle = Arc::new(TrustBundle::load(&EmbeddedCa::roots_path(&config.state))?);
+        let ca = CertificateAuthority::open_or_create(&config.state, CaOptions::new(trust_domain))?;
+        let bundle = TrustBundle::load(&Self::roots_path(config))?;
+        Ok(Self::new(config, Arc::new(ca), bundle, runtime))
+    }
+
+    /// Where the embedded authority's roots are, which may change.
+    pub(crate) fn roots_path(config: &IdentityConfig) -> PathBuf {
+        CertificateAuthority::roots_path(&config.state)
+    }
+
+    /// Has certificates from `authority`. The roots are to begin with, until others are said.
+    pub(crate) fn remote(
+        config: &IdentityConfig,
+        authority: impl CertificateSource,
+        roots: &Path,
+        runtime: Handle,
+    ) -> Result<Self, IdentitiesError> {
+        Ok(Self::new(config, Arc::new(authority), TrustBundle::load(roots)?, runtime))
+    }
+
+    fn new(config: &IdentityConfig, source: Arc<dyn CertificateSource>, bundle: TrustBundle, runtime: Handle) -> Self {
+        let bundle = Arc::new(bundle);
         let options = StoreOptions { lifetime: config.lifetime, clock: Clock::default() };
-        let certificates = Arc::new(CertificateStore::new(Arc::new(ca), options, runtime));
+        let certificates = Arc::new(CertificateStore::new(source, options, runtime));
+        let trust_domain = config.trust_domain.as_str();
         let tls = Arc::new(TlsConfigs::new(Arc::clone(&certificates), Arc::clone(&bundle), trust_domain));
-        Ok(Self { certificates, bundle, tls })
+        Self { certificates, bundle, tls }
     }
 }

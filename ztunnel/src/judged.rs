@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use ambit_model::{DenyReason, Identity, Workload, WorkloadUid};
 use ambit_policy::{Decision, Facts, Permit, Rehearsal, decide, rehearse};
-use ambit_state::{Snapshot, takes_tunnels};
+use ambit_state::Snapshot;
 use tokio::sync::Notify;
 
 /// What a connection is judged by, kept for as long as it is open.
@@ -60,7 +60,7 @@ impl Subject {
     pub(crate) fn judge(&self, snapshot: &Snapshot) -> Result<Option<Permit>, DenyReason> {
         match self {
             Self::Inbound { pod, source, source_ip, destination, .. } => {
-                let workload = enrolled(snapshot, pod)?;
+                let workload = known(snapshot, pod)?;
                 let facts = facts(source.as_ref(), *source_ip, *destination);
                 match decide(snapshot.policies_for(workload), &facts) {
                     Decision::Allow(permit) => Ok(Some(permit)),
@@ -68,7 +68,7 @@ impl Subject {
                 }
             }
             Self::Outbound { pod, identity, .. } => {
-                let workload = enrolled(snapshot, pod)?;
+                let workload = known(snapshot, pod)?;
                 if workload.identity == *identity { Ok(None) } else { Err(DenyReason::IdentityChanged) }
             }
         }
@@ -79,13 +79,11 @@ fn facts(source: Option<&Identity>, source_ip: IpAddr, destination: SocketAddr) 
     Facts { source, source_ip, destination_ip: destination.ip(), destination_port: destination.port() }
 }
 
-/// A pod that left the mesh takes its connections through the agent with it: its next ones are plain.
-fn enrolled<'a>(snapshot: &'a Snapshot, pod: &WorkloadUid) -> Result<&'a Workload, DenyReason> {
-    snapshot
-        .workload(pod)
-        .filter(|workload| takes_tunnels(workload))
-        .map(|workload| &**workload)
-        .ok_or(DenyReason::Unenrolled)
+/// Whether the workload says that it takes tunnels does not count: others are told so only once it is
+/// captured. A pod that leaves the mesh takes its connections with it when it is let go
+/// ([`OpenConnections::cut_pod`]).
+fn known<'a>(snapshot: &'a Snapshot, pod: &WorkloadUid) -> Result<&'a Workload, DenyReason> {
+    snapshot.workload(pod).map(|workload| &**workload).ok_or(DenyReason::Unenrolled)
 }
 
 /// The open connections of one worker.

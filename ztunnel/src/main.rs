@@ -3,22 +3,32 @@
 
 mod app;
 mod carry;
+mod cluster;
+mod cni;
 mod config;
+mod control_plane;
 mod destination;
 mod enrolment;
 mod failure;
+mod feed;
 mod folder;
 mod folder_watch;
 mod gauges;
 mod identities;
 mod inbound;
 mod judged;
+mod keeper;
 mod listener;
+mod local_pods;
+mod netns_finder;
 mod original_dst;
 mod outbound;
+mod outlet;
 mod places;
 mod plaintext;
 mod pod;
+mod remote_authority;
+mod reports;
 mod routing;
 mod saved;
 mod servers;
@@ -36,6 +46,7 @@ use ambit_resources::Severity;
 use ambit_telemetry::{AccessLog, AccessLogFormat, LogFormat, init};
 use anyhow::Context;
 use clap::Parser;
+use tokio::runtime::Runtime;
 
 use crate::app::Logs;
 use crate::config::{AccessLogForm, Args, Config, Form};
@@ -58,6 +69,9 @@ fn start(args: &Args) -> anyhow::Result<ExitCode> {
     }
     if args.uninstall {
         uninstall::run(args)?;
+        if args.stay {
+            runtime()?.block_on(uninstall::stay(args.readiness))?;
+        }
         return Ok(ExitCode::SUCCESS);
     }
     if args.check_config {
@@ -65,8 +79,11 @@ fn start(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let config = Config::try_from(args)?;
     let logs = logs(args)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
-    runtime.block_on(app::run(config, logs))
+    runtime()?.block_on(app::run(config, logs))
+}
+
+fn runtime() -> anyhow::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")
 }
 
 fn logs(args: &Args) -> anyhow::Result<Logs> {

@@ -4,7 +4,6 @@
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, RawFd};
-use std::path::Path;
 use std::sync::Arc;
 
 use ambit_ebpf_loader::ip as mapped;
@@ -12,13 +11,15 @@ use ambit_ebpf_types::{ListenerKey, NO_IP};
 use ambit_model::{HBONE_PORT, INBOUND_PLAINTEXT_PORT, OUTBOUND_PORT, WorkloadUid};
 use ambit_sys::{NetNs, NetNsError, agent_listener};
 
+use crate::outlet::Place;
+
 /// An enrolled pod, shared by enrolment and workers.
 #[derive(Debug)]
 pub(crate) struct Pod {
     /// The workload it is.
     pub(crate) uid: WorkloadUid,
     /// Its network namespace.
-    pub(crate) netns: NetNs,
+    pub(crate) netns: Arc<NetNs>,
     /// Its addresses.
     pub(crate) addresses: Vec<IpAddr>,
 }
@@ -29,6 +30,9 @@ pub(crate) enum PodError {
     /// Nothing says where its namespace is.
     #[error("no network namespace is named: set the annotation ambit.io/netns")]
     NoNetNs,
+    /// It was looked for.
+    #[error("no network namespace with its addresses was found on this node")]
+    NetNsNotFound,
     /// It has no address yet.
     #[error("it has no address: set status.podIP")]
     NoAddress,
@@ -65,13 +69,7 @@ pub(crate) struct Listeners {
 
 impl Pod {
     /// Opens a pod's namespace.
-    pub(crate) fn open(
-        uid: WorkloadUid,
-        netns: Option<&Path>,
-        addresses: &[IpAddr],
-        host: u64,
-    ) -> Result<Self, PodError> {
-        let path = netns.ok_or(PodError::NoNetNs)?;
+    pub(crate) fn open(uid: WorkloadUid, place: &Place, addresses: &[IpAddr], host: u64) -> Result<Self, PodError> {
         if addresses.is_empty() {
             return Err(PodError::NoAddress);
         }
@@ -81,7 +79,10 @@ impl Pod {
         if addresses.iter().filter(|address| address.is_ipv6()).count() > 1 {
             return Err(PodError::TwoOfAFamily("IPv6"));
         }
-        let netns = NetNs::open(path)?;
+        let netns = match place {
+            Place::File(path) => Arc::new(NetNs::open(path)?),
+            Place::Open(netns) => Arc::clone(netns),
+        };
         if netns.cookie() == host {
             return Err(PodError::HostNetwork);
         }

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 
 use crate::app::{Control, Logs, Overview};
 use crate::config::ServerConfig;
-use crate::enrolment::Status;
+use crate::enrolment::{Standing, State};
 use crate::identities::Identities;
 
 /// What the admin page shows.
@@ -58,7 +58,7 @@ impl Shown {
             let certificates = ambit_identity::dump(&identities.certificates, &identities.bundle);
             dump.insert("certificates".to_owned(), certificates);
             let overview = self.overview.lock().unwrap_or_else(PoisonError::into_inner);
-            dump.insert("pods".to_owned(), Value::Object(overview.pods.iter().map(pod).collect()));
+            dump.insert("pods".to_owned(), Value::Object(overview.pods.iter().filter_map(pod).collect()));
             let faults: Map<_, _> =
                 overview.faults.iter().map(|fault| (fault.name.to_owned(), fault.count.into())).collect();
             dump.insert("kernelFaults".to_owned(), Value::Object(faults));
@@ -67,10 +67,12 @@ impl Shown {
     }
 }
 
-fn pod((uid, status): (&WorkloadUid, &Status)) -> (String, Value) {
-    let status = match status {
-        Status::Enrolled => serde_json::json!({ "state": "enrolled" }),
-        Status::Failed(reason) => serde_json::json!({ "state": "failed", "reason": reason }),
+/// Those that are not to be captured are left out.
+fn pod((uid, standing): (&WorkloadUid, &Standing)) -> Option<(String, Value)> {
+    let state = match &standing.state {
+        State::Enrolled { .. } => serde_json::json!({ "state": "enrolled" }),
+        State::Failed(reason) => serde_json::json!({ "state": "failed", "reason": reason }),
+        State::Released => return None,
     };
-    (uid.to_string(), status)
+    Some((uid.to_string(), state))
 }

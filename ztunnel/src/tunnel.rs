@@ -155,7 +155,7 @@ fn baggage(workload: &Workload) -> Baggage {
         cluster: workload.cluster.to_string(),
         namespace: workload.namespace.to_string(),
         kind: workload.kind,
-        workload: workload.workload_name.to_string(),
+        workload: workload.workload_name().to_owned(),
         service: workload.canonical_name.to_string(),
         version: workload.canonical_revision.to_string(),
         ..Baggage::default()

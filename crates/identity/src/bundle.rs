@@ -1,4 +1,5 @@
-//! The trust bundle: the roots behind which peers are believed, as a file that may change.
+//! The trust bundle: the roots behind which peers are believed. They may change at any time, by a file
+//! that is watched or by whoever feeds it.
 
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use tokio::sync::watch;
 
 use crate::provider::crypto_provider;
+use crate::source::pem_of;
 
 /// How often the file is read again. Reading a few kilobytes costs less than the care that watches
 /// need: they miss network file systems, and Kubernetes swaps files through two levels of links.
@@ -33,15 +35,14 @@ pub struct Roots {
     pub(crate) client_verifier: Arc<dyn ClientCertVerifier>,
 }
 
-/// The roots in force, from a PEM file. A file that cannot be used leaves the last good roots in force.
+/// The roots in force. What cannot be used leaves the last good ones in force.
 #[derive(Debug)]
 pub struct TrustBundle {
-    path: PathBuf,
     roots: watch::Sender<Arc<Roots>>,
     problem: ArcSwapOption<BundleError>,
 }
 
-/// Why a file is no trust bundle.
+/// Why something is no trust bundle.
 #[derive(Debug, thiserror::Error)]
 pub enum BundleError {
     /// It cannot be read.
@@ -75,14 +76,18 @@ pub enum BundleError {
 }
 
 impl TrustBundle {
-    /// Reads the bundle.
+    /// A bundle of these roots, to begin with.
+    #[must_use]
+    pub fn new(roots: Roots) -> Self {
+        Self { roots: watch::Sender::new(Arc::new(roots)), problem: ArcSwapOption::empty() }
+    }
+
+    /// Reads the bundle from a PEM file, to begin with.
     ///
     /// # Errors
-    /// When there are no good roots to begin with.
+    /// When there are no good roots in it.
     pub fn load(path: &Path) -> Result<Self, BundleError> {
-        let roots = Roots::parse(&read(path)?)?;
-        let roots = watch::Sender::new(Arc::new(roots));
-        Ok(Self { path: path.to_owned(), roots, problem: ArcSwapOption::empty() })
+        Ok(Self::new(Roots::from_pem(&read(path)?)?))
     }
 
     /// The roots in force.
@@ -96,38 +101,43 @@ impl TrustBundle {
         self.roots.subscribe()
     }
 
-    /// What is wrong with the file now, while older roots are in force. For readiness.
+    /// What is wrong with what came last, while older roots are in force. For readiness.
     #[must_use]
     pub fn problem(&self) -> Option<Arc<BundleError>> {
         self.problem.load_full()
     }
 
-    /// Follows the file until it is dropped. Run it once, in a task.
-    pub async fn watch(&self) {
+    /// Follows a PEM file until it is dropped. Run it once, in a task.
+    pub async fn watch(&self, path: &Path) {
         // Contents, and whether there are any. Not those that `load` saw: the file may have changed since.
         let mut seen: Option<Option<Vec<u8>>> = None;
         loop {
-            let text = read(&self.path);
+            let text = read(path);
             let now = Some(text.as_ref().ok().cloned());
             if now != seen {
-                self.take(text.and_then(|text| Roots::parse(&text)));
+                self.replace(text.and_then(|text| Roots::from_pem(&text)));
                 seen = now;
             }
             tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
-    fn take(&self, read: Result<Roots, BundleError>) {
-        match read {
+    /// Puts other roots in force for all connections to come. An error is kept as [`Self::problem`], and
+    /// the roots as they are.
+    pub fn replace(&self, roots: Result<Roots, BundleError>) {
+        match roots {
             Ok(roots) => {
                 self.problem.store(None);
                 if roots.certificates != self.roots().certificates {
-                    tracing::info!(path = %self.path.display(), roots = roots.certificates.len(), "trust bundle changed");
+                    tracing::info!(roots = roots.certificates.len(), "trust bundle changed");
                     self.roots.send_replace(Arc::new(roots));
                 }
             }
             Err(error) => {
-                tracing::error!(path = %self.path.display(), error = &error as &dyn std::error::Error, "trust bundle not usable, the last good one stays in force");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "trust bundle not usable, the last good one stays in force"
+                );
                 self.problem.store(Some(Arc::new(error)));
             }
         }
@@ -136,9 +146,19 @@ impl TrustBundle {
 
 impl Roots {
     /// Reads certificates in PEM.
-    fn parse(text: &[u8]) -> Result<Self, BundleError> {
-        let certificates: Vec<CertificateDer<'static>> =
-            CertificateDer::pem_slice_iter(text).collect::<Result<_, _>>().map_err(BundleError::Pem)?;
+    ///
+    /// # Errors
+    /// When it is not PEM, or as [`Self::from_der`].
+    pub fn from_pem(text: &[u8]) -> Result<Self, BundleError> {
+        let certificates = CertificateDer::pem_slice_iter(text).collect::<Result<_, _>>();
+        Self::from_der(certificates.map_err(BundleError::Pem)?)
+    }
+
+    /// Takes certificates.
+    ///
+    /// # Errors
+    /// When there is none, or one cannot be a root.
+    pub fn from_der(certificates: Vec<CertificateDer<'static>>) -> Result<Self, BundleError> {
         if certificates.is_empty() {
             return Err(BundleError::Empty);
         }
@@ -152,10 +172,16 @@ impl Roots {
         Ok(Self { certificates, anchors, client_verifier })
     }
 
-    /// The roots as they are in the file.
+    /// The roots, in the order they were given.
     #[must_use]
     pub fn certificates(&self) -> &[CertificateDer<'static>] {
         &self.certificates
+    }
+
+    /// The roots as PEM.
+    #[must_use]
+    pub fn to_pem(&self) -> String {
+        pem_of(&self.certificates)
     }
 }
 

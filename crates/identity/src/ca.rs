@@ -1,6 +1,9 @@
-//! The certificate authority of standalone mode: its key is a file, shared by the agents of one machine.
+//! The certificate authority: its key is in memory, and comes from a folder (standalone mode) or from
+//! PEM that the control plane keeps in a Secret.
 
 mod files;
+mod load;
+mod root;
 #[cfg(test)]
 mod tests;
 
@@ -13,17 +16,21 @@ use rcgen::{
     CertificateParams, CertificateSigningRequestParams, DistinguishedName, ExtendedKeyUsagePurpose, Issuer, KeyPair,
     KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType, SerialNumber,
 };
-use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer};
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer, UnixTime};
 
 pub use files::OpenError;
+pub use load::LoadError;
+pub use root::{GenerateError, NewRoot};
 
+use crate::bundle::Roots;
 use crate::clock::Clock;
 use crate::source::{CertificateSource, FetchFuture, IssuedChain, SigningRequest};
 
 /// Length of an uncompressed point of P-256: one tag byte and two coordinates (SEC 1 §2.3.3).
 const P256_POINT_LEN: usize = 65;
 
-/// Settings of an [`EmbeddedCa`].
+/// Settings of a [`CertificateAuthority`].
 #[derive(Debug, Clone)]
 pub struct CaOptions {
     /// The only trust domain it issues for.
@@ -43,9 +50,10 @@ impl CaOptions {
     }
 }
 
-/// A certificate authority whose key is in memory.
+/// A certificate authority whose key is in memory. The key may be of any kind that can sign (P-256,
+/// P-384, P-521, RSA, Ed25519); what it certifies is P-256.
 #[derive(Debug)]
-pub struct EmbeddedCa {
+pub struct CertificateAuthority {
     issuer: Issuer<'static, KeyPair>,
     /// Sent along with every leaf; empty where the signing certificate is itself the root.
     intermediates: Vec<CertificateDer<'static>>,
@@ -53,7 +61,7 @@ pub struct EmbeddedCa {
     options: CaOptions,
 }
 
-/// What [`EmbeddedCa::sign`] writes into a certificate.
+/// What [`CertificateAuthority::sign`] writes into a certificate.
 #[derive(Debug, Clone)]
 pub struct LeafTemplate {
     /// URI names.
@@ -69,6 +77,9 @@ pub struct LeafTemplate {
 /// Why the authority does not sign.
 #[derive(Debug, thiserror::Error)]
 pub enum IssueError {
+    /// The request is no PEM.
+    #[error("the signing request is not valid PEM")]
+    Pem(#[source] pem::Error),
     /// The request cannot be read, or is not signed with the key it is for.
     #[error("the signing request is not valid")]
     Request(#[source] rcgen::Error),
@@ -90,14 +101,38 @@ pub enum IssueError {
         trust_domain: Arc<str>,
     },
     /// The authority's own certificate has expired.
-    #[error("the authority's own certificate has expired: replace ca.key and ca.crt, and add the new one to roots.pem")]
+    #[error(
+        "the authority's own certificate has expired: replace its key and certificate, and add the new root to the trust bundle"
+    )]
     Expired,
     /// The signature could not be made.
     #[error("cannot sign")]
     Sign(#[source] rcgen::Error),
 }
 
-impl EmbeddedCa {
+/// Why nobody would believe what an authority signs.
+#[derive(Debug, thiserror::Error)]
+pub enum NotTrusted {
+    /// It cannot sign at all.
+    #[error("the authority cannot sign")]
+    Sign(#[from] IssueError),
+    /// The trust bundle does not lead to what it signs.
+    #[error(
+        "what the authority signs is not trusted by its own trust bundle: the root of its chain is missing there, or one certificate of the chain has expired or may not sign"
+    )]
+    Chain(#[source] rustls::Error),
+}
+
+impl CertificateAuthority {
+    /// The authority of this `key` and `chain`: the certificate that signs, then its issuers (in any
+    /// order, repetitions and roots are left out).
+    ///
+    /// # Errors
+    /// When one of them cannot be read, or the first certificate is not an authority's or of another key.
+    pub fn from_pem(chain: &str, key: &str, options: CaOptions) -> Result<Self, LoadError> {
+        load::from_pem(chain, key, options)
+    }
+
     /// Opens the authority in `<dir>/ca`, or makes one if that folder does not exist: `ca.key` (PKCS#8),
     /// `ca.crt` (the certificate that signs, then its issuers) and `roots.pem` (what is trusted).
     /// Any number of processes may do so at once and get the same authority.
@@ -106,8 +141,7 @@ impl EmbeddedCa {
     /// When a file is missing, unreadable, not the other's match, or the key can be read by others. What
     /// is there is never replaced.
     pub fn open_or_create(dir: &Path, options: CaOptions) -> Result<Self, OpenError> {
-        let files = files::open_or_create(dir, &options)?;
-        Ok(Self { issuer: files.issuer, intermediates: files.intermediates, not_after: files.not_after, options })
+        files::open_or_create(dir, options)
     }
 
     /// Where [`Self::open_or_create`] keeps the trust bundle of `dir`. Roots may be added to it, or it
@@ -117,8 +151,54 @@ impl EmbeddedCa {
         dir.join(files::DIR).join(files::ROOTS_FILE)
     }
 
+    /// Whether those who trust `roots` believe what this authority signs now. Tried, not guessed: a
+    /// throw-away certificate is signed and looked at as a peer would.
+    ///
+    /// # Errors
+    /// When they do not.
+    pub fn check_trusted_by(&self, roots: &Roots) -> Result<(), NotTrusted> {
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(IssueError::Sign)?;
+        let now = self.options.clock.now();
+        let probe = LeafTemplate {
+            uris: vec![Identity::new(Arc::clone(&self.options.trust_domain), "default", "default").to_string()],
+            dns_names: Vec::new(),
+            not_before: now - self.options.backdate,
+            not_after: self.not_after.max(now),
+        };
+        let IssuedChain(chain) = self.sign(&key, &probe)?;
+        let now = UnixTime::since_unix_epoch(now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default());
+        let verified = match &chain[..] {
+            [leaf, intermediates @ ..] => roots.client_verifier.verify_client_cert(leaf, intermediates, now),
+            [] => Err(rustls::Error::NoCertificatesPresented),
+        };
+        verified.map(|_| ()).map_err(NotTrusted::Chain)
+    }
+
+    /// When the signing certificate ends; no certificate outlives it.
+    #[must_use]
+    pub fn not_after(&self) -> SystemTime {
+        self.not_after
+    }
+
+    /// The settings it was made with.
+    #[must_use]
+    pub fn options(&self) -> &CaOptions {
+        &self.options
+    }
+
     /// Certifies the key of `csr` for `identity`, for at most `lifetime`. This is the only way for
-    /// requests; whether the asker may have this identity is for the caller to know.
+    /// requests; whether the asker may have this identity is for the caller to know. The request names
+    /// the identity, or nobody.
+    ///
+    /// # Errors
+    /// When the request is not validly signed, is for another key type or other names, or is out of
+    /// this authority's trust domain or time.
+    pub fn issue_pem(&self, csr: &str, identity: &Identity, lifetime: Duration) -> Result<IssuedChain, IssueError> {
+        let csr = CertificateSigningRequestDer::from_pem_slice(csr.as_bytes()).map_err(IssueError::Pem)?;
+        self.issue(&csr, identity, lifetime)
+    }
+
+    /// [`Self::issue_pem`] of a request in DER.
     ///
     /// # Errors
     /// When the request is not validly signed, is for another key type or other names, or is out of
@@ -140,7 +220,12 @@ impl EmbeddedCa {
             return Err(IssueError::KeyType);
         }
         let uri = identity.to_string();
-        if !matches!(&request.params.subject_alt_names[..], [SanType::URI(asked)] if asked.as_str() == uri) {
+        let names_it_alone = match &request.params.subject_alt_names[..] {
+            [] => true,
+            [SanType::URI(asked)] => asked.as_str() == uri,
+            _ => false,
+        };
+        if !names_it_alone {
             return Err(IssueError::Names { identity: identity.clone() });
         }
         let now = self.options.clock.now();
@@ -196,7 +281,7 @@ fn serial() -> SerialNumber {
     SerialNumber::from_slice(&(bits >> 1).to_be_bytes())
 }
 
-impl CertificateSource for EmbeddedCa {
+impl CertificateSource for CertificateAuthority {
     fn fetch<'a>(&'a self, request: &'a SigningRequest) -> FetchFuture<'a> {
         Box::pin(async { Ok(self.issue(request.csr.der(), &request.identity, request.lifetime)?) })
     }

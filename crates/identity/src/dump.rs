@@ -2,13 +2,12 @@
 
 use std::time::SystemTime;
 
-use pem::Pem;
-use rustls::pki_types::CertificateDer;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::bundle::TrustBundle;
+use crate::source::pem_of;
 use crate::store::{CertificateStore, SlotState};
 
 /// The certificates held and the roots in force, for the admin page.
@@ -47,11 +46,6 @@ fn word(state: &SlotState, now: SystemTime) -> &'static str {
         (None, _, Some(_)) => "failing",
         (None, _, None) => "pending",
     }
-}
-
-fn pem_of(chain: &[CertificateDer<'_>]) -> String {
-    let blocks: Vec<Pem> = chain.iter().map(|der| Pem::new("CERTIFICATE", der.to_vec())).collect();
-    pem::encode_many_config(&blocks, pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF))
 }
 
 /// `None` for a year that RFC 3339 cannot write.

@@ -8,14 +8,16 @@ use ambit_model::Identity;
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 
-use crate::{CaOptions, CertificateSource, CertificateStore, Clock, EmbeddedCa, StoreOptions, TlsConfigs, TrustBundle};
+use crate::{
+    CaOptions, CertificateAuthority, CertificateSource, CertificateStore, Clock, StoreOptions, TlsConfigs, TrustBundle,
+};
 
 pub(crate) const TRUST_DOMAIN: &str = "cluster.local";
 
 pub(crate) struct Mesh {
     pub(crate) dir: Arc<TempDir>,
     pub(crate) clock: Clock,
-    pub(crate) ca: Arc<EmbeddedCa>,
+    pub(crate) ca: Arc<CertificateAuthority>,
     pub(crate) store: Arc<CertificateStore>,
     pub(crate) bundle: Arc<TrustBundle>,
     pub(crate) tls: TlsConfigs,
@@ -29,15 +31,15 @@ impl Mesh {
     /// Another agent of the same machine, with its own idea of the time.
     pub(crate) fn agent(dir: Arc<TempDir>, clock: Clock) -> Self {
         let ca = Arc::new(open_ca(dir.path(), clock));
-        let bundle = Arc::new(TrustBundle::load(&EmbeddedCa::roots_path(dir.path())).unwrap());
-        let store = Arc::new(store(Arc::<EmbeddedCa>::clone(&ca), clock));
+        let bundle = Arc::new(TrustBundle::load(&CertificateAuthority::roots_path(dir.path())).unwrap());
+        let store = Arc::new(store(Arc::<CertificateAuthority>::clone(&ca), clock));
         let tls = TlsConfigs::new(Arc::clone(&store), Arc::clone(&bundle), TRUST_DOMAIN);
         Self { dir, clock, ca, store, bundle, tls }
     }
 }
 
-pub(crate) fn open_ca(dir: &Path, clock: Clock) -> EmbeddedCa {
-    EmbeddedCa::open_or_create(dir, CaOptions { clock, ..CaOptions::new(TRUST_DOMAIN) }).unwrap()
+pub(crate) fn open_ca(dir: &Path, clock: Clock) -> CertificateAuthority {
+    CertificateAuthority::open_or_create(dir, CaOptions { clock, ..CaOptions::new(TRUST_DOMAIN) }).unwrap()
 }
 
 pub(crate) fn store(source: Arc<dyn CertificateSource>, clock: Clock) -> CertificateStore {

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use ambit_model::Identity;
+use pem::{EncodeConfig, LineEnding, Pem};
 use rcgen::{
     CertificateParams, CertificateSigningRequest, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256, SanType,
 };
@@ -13,7 +14,7 @@ use rustls::pki_types::CertificateDer;
 use crate::ca::IssueError;
 use crate::certificate::ChainError;
 
-/// Who issues certificates: [`crate::EmbeddedCa`], or a client of the control plane's authority.
+/// Who issues certificates: [`crate::CertificateAuthority`], or a client of the control plane's authority.
 pub trait CertificateSource: Send + Sync + 'static {
     /// Has `request` signed. The store checks what comes back, bounds the time and repeats.
     fn fetch<'a>(&'a self, request: &'a SigningRequest) -> FetchFuture<'a>;
@@ -49,13 +50,26 @@ impl SigningRequest {
 #[derive(Debug, Clone)]
 pub struct IssuedChain(pub Vec<CertificateDer<'static>>);
 
+impl IssuedChain {
+    /// Each certificate as a PEM text of its own, in order.
+    pub fn pems(&self) -> impl Iterator<Item = String> {
+        self.0.iter().map(|certificate| pem_of(std::slice::from_ref(certificate)))
+    }
+}
+
+/// Certificates as one PEM text.
+pub(crate) fn pem_of(certificates: &[CertificateDer<'_>]) -> String {
+    let blocks: Vec<Pem> = certificates.iter().map(|der| Pem::new("CERTIFICATE", der.to_vec())).collect();
+    pem::encode_many_config(&blocks, EncodeConfig::new().set_line_ending(LineEnding::LF))
+}
+
 /// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     /// No key or request could be made.
     #[error("cannot make a key and a signing request")]
     Key(#[from] rcgen::Error),
-    /// The embedded authority refused.
+    /// The authority in this process refused.
     #[error("the certificate authority refused")]
     Refused(#[from] IssueError),
     /// The authority did not answer, or with an error of its protocol.

@@ -21,7 +21,7 @@ use crate::store::{CertificateStore, CertificateUnavailable};
 use verifier::{ClientVerifier, ServerVerifier};
 
 /// What both ends must speak inside of TLS.
-const ALPN_H2: &[u8] = b"h2";
+pub(crate) const ALPN_H2: &[u8] = b"h2";
 /// Most destinations remembered per identity. Beyond, all are forgotten and come back as they are used.
 const MAX_CLIENT_CONFIGS: usize = 4096;
 

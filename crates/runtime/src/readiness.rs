@@ -101,10 +101,13 @@ impl Drop for Condition {
     }
 }
 
-/// `/healthz/ready`: 200 and `ready`, or 503 and the reasons.
+/// `/healthz/ready`, and `/ready` for those who know it by that name: 200 and `ready`, or 503 and the reasons.
 #[must_use]
 pub fn routes(readiness: Readiness) -> Routes {
-    Routes::default().add(Method::GET, "/healthz/ready", "whether the process is ready", move |_| answer(&readiness))
+    let same = readiness.clone();
+    Routes::default()
+        .add(Method::GET, "/healthz/ready", "whether the process is ready", move |_| answer(&readiness))
+        .add(Method::GET, "/ready", "the same", move |_| answer(&same))
 }
 
 fn answer(readiness: &Readiness) -> Reply {

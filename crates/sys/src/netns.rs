@@ -72,6 +72,24 @@ impl NetNs {
         self.cookie
     }
 
+    /// Where it was found.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Device and inode of the namespace: its name for as long as it lives, which is as long as this does.
+    #[must_use]
+    pub fn inode(&self) -> (u64, u64) {
+        self.inode
+    }
+
+    /// Whether its path still leads to it.
+    #[must_use]
+    pub fn is_in_place(&self) -> bool {
+        std::fs::metadata(&self.path).is_ok_and(|metadata| (metadata.dev(), metadata.ino()) == self.inode)
+    }
+
     /// Whether its path leads to another namespace by now: the pod was made anew. A path that leads
     /// nowhere says nothing: processes may live on in the namespace.
     #[must_use]

@@ -70,7 +70,7 @@ impl TrafficLabels {
 impl PartyLabels {
     fn new(party: &Party) -> Self {
         let workload = party.workload.as_ref().map(|workload| WorkloadLabels {
-            name: workload.workload_name.clone(),
+            name: workload.workload_name().into(),
             canonical_name: workload.canonical_name.clone(),
             canonical_revision: workload.canonical_revision.clone(),
             namespace: workload.namespace.clone(),

@@ -45,19 +45,24 @@ pub struct AgentMetrics {
 }
 
 impl Metrics {
-    /// The metrics of `component` (as `ztunnel`), built from version `tag`.
+    /// The metrics of `component` (as `ztunnel`), built from version `tag`, traffic included.
     #[must_use]
     pub fn new(component: &'static str, tag: &'static str) -> Self {
+        let mut metrics = Self::of_process(component, tag);
+        metrics.registry.register_collector(Box::new(Arc::clone(&metrics.traffic)));
+        metrics.agent.register(metrics.registry.sub_registry_with_prefix("ambit"));
+        metrics
+    }
+
+    /// Those that every process has, without traffic: it is not shown, though it may be counted.
+    #[must_use]
+    pub fn of_process(component: &'static str, tag: &'static str) -> Self {
         let mut registry = Registry::default();
-        let traffic = Arc::<Traffic>::default();
-        registry.register_collector(Box::new(Arc::clone(&traffic)));
         registry.register_collector(Box::new(FileDescriptors));
         let build = Family::<[(&'static str, &'static str); 2], Gauge>::default();
         build.get_or_create(&[("component", component), ("tag", tag)]).set(1);
         registry.register("istio_build", "Component and version of this process", build);
-        let agent = AgentMetrics::default();
-        agent.register(registry.sub_registry_with_prefix("ambit"));
-        Self { registry, traffic, agent }
+        Self { registry, traffic: Arc::default(), agent: AgentMetrics::default() }
     }
 
     /// For metrics beyond these. Names of our own begin with `ambit_`.

@@ -10,4 +10,4 @@ mod uninstall;
 pub use bpffs::{MountError, default_cgroup};
 pub use maps::{AgentSockets, FaultCount, MapFault, OriginalDestinations, ip};
 pub use node::{Enrolment, LoadError, LoadStage, Node, NodeOptions};
-pub use uninstall::{UninstallError, uninstall};
+pub use uninstall::{UninstallError, captured, uninstall};

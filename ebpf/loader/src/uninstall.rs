@@ -1,8 +1,11 @@
 //! Takes everything of a node out of the kernel again.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+
+use crate::pins::pinned_lookups;
 
 /// A pin that could not be removed.
 #[derive(Debug, thiserror::Error)]
@@ -12,6 +15,13 @@ pub struct UninstallError {
     pub path: PathBuf,
     /// Why.
     pub source: io::Error,
+}
+
+/// Cookies of the namespaces of all pods captured on a node, under every layout version.
+#[must_use]
+pub fn captured(pins: &Path) -> BTreeSet<u64> {
+    let layouts = fs::read_dir(pins).into_iter().flatten().flatten();
+    layouts.flat_map(|layout| pinned_lookups(&layout.path()).collect::<Vec<_>>()).collect()
 }
 
 /// Removes all pins of a node, of every layout version: with the last reference the kernel detaches

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Asks for `path`; gives status and body. HTTP/1.0, so that the body ends with the connection.
-pub(super) fn request(method: &str, address: SocketAddr, path: &str) -> Result<(u16, String)> {
+pub(crate) fn request(method: &str, address: SocketAddr, path: &str) -> Result<(u16, String)> {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE).with_context(|| format!("connect to {address}"))?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.write_all(format!("{method} {path} HTTP/1.0\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n").as_bytes())?;

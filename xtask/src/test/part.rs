@@ -18,11 +18,24 @@ pub(super) enum Part {
     Interop,
     /// Every parser of foreign bytes under a fuzzer.
     Fuzz,
+    /// The chart with all its switches, and what is rendered from it.
+    Packaging,
+    /// The chart on a real Kubernetes of two nodes.
+    Cluster,
 }
 
 impl Part {
-    pub(super) const ALL: [Self; 7] =
-        [Self::Unit, Self::Docs, Self::Ebpf, Self::Netns, Self::Programs, Self::Interop, Self::Fuzz];
+    pub(super) const ALL: [Self; 9] = [
+        Self::Unit,
+        Self::Docs,
+        Self::Ebpf,
+        Self::Netns,
+        Self::Programs,
+        Self::Interop,
+        Self::Fuzz,
+        Self::Packaging,
+        Self::Cluster,
+    ];
 
     /// As on the command line; also the name of the test target in `tests/`.
     pub(super) fn name(self) -> &'static str {
@@ -34,6 +47,8 @@ impl Part {
             Self::Programs => "programs",
             Self::Interop => "interop",
             Self::Fuzz => "fuzz",
+            Self::Packaging => "packaging",
+            Self::Cluster => "cluster",
         }
     }
 
@@ -44,13 +59,14 @@ impl Part {
 
     /// Whether anything is compiled that embeds the kernel object.
     pub(super) fn needs_kernel_object(self) -> bool {
-        !matches!(self, Self::Docs | Self::Fuzz)
+        !matches!(self, Self::Docs | Self::Fuzz | Self::Packaging)
     }
 
     /// Debian packages, most of them the unmodified programs the tests run.
     pub(super) fn packages(self) -> &'static [&'static str] {
         match self {
-            Self::Docs => &[],
+            Self::Docs | Self::Packaging => &[],
+            Self::Cluster => &["gcc", "libc6-dev", "iproute2", "util-linux", "tcpdump"],
             Self::Unit => &["gcc", "libc6-dev"],
             Self::Fuzz => &["gcc", "g++", "libc6-dev"],
             Self::Ebpf => &["gcc", "libc6-dev", "iproute2"],

@@ -22,20 +22,23 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("ambit-identity", &["ambit-model"]),
     ("ambit-hbone", &["ambit-model"]),
     ("ambit-telemetry", &["ambit-model"]),
-    ("ambit-xds", &["ambit-model", "ambit-policy", "ambit-resources", "ambit-state"]),
+    ("ambit-xds", &["ambit-model"]),
+    ("ambit-cni", &[]),
     ("ambit-runtime", &["ambit-model", "ambit-telemetry"]),
     ("ztunnel", LIBRARIES),
     ("waypoint", LIBRARIES),
     ("control-plane", LIBRARIES),
-    ("cni", LIBRARIES),
+    // Small and static: it waits for the agent, and knows nothing itself.
+    ("cni", &["ambit-cni"]),
     ("cli", LIBRARIES),
     // Not the loader: xtask builds the kernel object the loader cannot be built without.
     ("ambit-tests", &["ambit-ebpf-types", "ambit-model", "ambit-sys"]),
-    ("xtask", &["ambit-tests"]),
+    ("xtask", &["ambit-resources", "ambit-tests"]),
 ];
 
 /// What a program that ships may use; never another program.
 const LIBRARIES: &[&str] = &[
+    "ambit-cni",
     "ambit-compile",
     "ambit-ebpf-loader",
     "ambit-ebpf-types",

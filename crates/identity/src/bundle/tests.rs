@@ -21,8 +21,8 @@ async fn a_bad_file_leaves_the_last_good_roots_in_force() {
     fs::write(&path, &one).unwrap();
     let bundle = Arc::new(TrustBundle::load(&path).unwrap());
     let first = bundle.roots();
-    let watched = Arc::clone(&bundle);
-    let watch = tokio::spawn(async move { watched.watch().await });
+    let (watched, file) = (Arc::clone(&bundle), path.clone());
+    let watch = tokio::spawn(async move { watched.watch(&file).await });
 
     let broken = format!("{one}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
     for bad in ["", "hello", &broken, &"x".repeat(2 << 20)] {

@@ -5,7 +5,7 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 
 use super::*;
-use crate::ca::EmbeddedCa;
+use crate::ca::CertificateAuthority;
 use crate::certificate::ChainError;
 use crate::fixture::{Mesh, account, open_ca, store, until};
 use crate::source::{FetchFuture, IssuedChain, SigningRequest};
@@ -13,7 +13,7 @@ use crate::{LeafTemplate, dump};
 
 /// An authority that counts, and does as told.
 struct Scripted {
-    ca: EmbeddedCa,
+    ca: CertificateAuthority,
     _dir: TempDir,
     fetches: Mutex<Vec<Instant>>,
     mood: Mutex<Mood>,

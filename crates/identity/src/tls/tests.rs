@@ -189,8 +189,8 @@ async fn roots_are_rotated_without_a_restart() {
     let path = |mesh: &Mesh| mesh.dir.path().join("ca/roots.pem");
     let (old_root, new_root) = (fs::read_to_string(path(&old)).unwrap(), fs::read_to_string(path(&new)).unwrap());
     let tasks = [&old, &new].map(|mesh| {
-        let bundle = Arc::clone(&mesh.bundle);
-        tokio::spawn(async move { bundle.watch().await })
+        let (bundle, file) = (Arc::clone(&mesh.bundle), path(mesh));
+        tokio::spawn(async move { bundle.watch(&file).await })
     });
     let replace = async |text: &str, count: usize| {
         for mesh in [&old, &new] {

@@ -42,13 +42,13 @@ impl Line<'_> {
     fn write(&self, fields: &mut Fields) {
         let (source, destination) = (&self.flow.source, &self.flow.destination);
         fields.text("src.addr", Some(self.addresses.source));
-        fields.text("src.workload", source.workload.as_deref().map(|workload| &workload.name));
+        fields.text("src.workload", source.workload.as_deref().map(|workload| workload.name()));
         fields.text("src.namespace", source.workload.as_deref().map(|workload| &workload.namespace));
         fields.text("src.identity", source.identity.as_ref());
         fields.text("dst.addr", self.addresses.destination);
         fields.text("dst.hbone_addr", self.addresses.tunnel_target);
         fields.text("dst.service", self.flow.service.as_deref().map(|service| &service.key.hostname));
-        fields.text("dst.workload", destination.workload.as_deref().map(|workload| &workload.name));
+        fields.text("dst.workload", destination.workload.as_deref().map(|workload| workload.name()));
         fields.text("dst.namespace", destination.workload.as_deref().map(|workload| &workload.namespace));
         fields.text("dst.identity", destination.identity.as_ref());
         fields.text("direction", Some(self.flow.direction.word()));

@@ -1,8 +1,8 @@
 use std::net::SocketAddr;
 
 use ambit_model::{
-    AppProtocol, DenyReason, HealthPolicy, Identity, LoadBalancingMode, Service, ServiceKey, ServicePort,
-    TunnelProtocol, TunnelTarget, Workload, WorkloadKind, WorkloadUid,
+    Addresses, AppProtocol, Application, DenyReason, HealthPolicy, Identity, LoadBalancingMode, Service, ServiceKey,
+    ServicePort, TunnelProtocol, TunnelTarget, Workload, WorkloadKind, WorkloadUid,
 };
 
 use super::*;
@@ -13,22 +13,24 @@ use crate::metrics::Metrics;
 fn workload(name: &str, owner: &str) -> Arc<Workload> {
     Arc::new(Workload {
         uid: WorkloadUid::pod("Kubernetes", "shop", name),
-        name: name.into(),
-        namespace: "shop".into(),
-        addresses: Vec::new(),
+        addresses: Addresses::new(),
         node: "".into(),
-        identity: Identity::new("cluster.local", "shop", owner),
+        locality: None,
         tunnel_protocol: TunnelProtocol::Hbone,
-        canonical_name: format!("{owner}-app").into(),
-        canonical_revision: "v1".into(),
-        kind: WorkloadKind::Deployment,
-        workload_name: owner.into(),
-        services: std::sync::Arc::default(),
-        authorization_policies: Vec::new(),
         healthy: true,
         host_network: false,
-        cluster: "Kubernetes".into(),
         same_node: None,
+        application: Arc::new(Application {
+            namespace: "shop".into(),
+            identity: Identity::new("cluster.local", "shop", owner),
+            canonical_name: format!("{owner}-app").into(),
+            canonical_revision: "v1".into(),
+            kind: WorkloadKind::Deployment,
+            workload_name: owner.into(),
+            services: Arc::default(),
+            authorization_policies: Arc::default(),
+            cluster: "Kubernetes".into(),
+        }),
     })
 }
 

@@ -1,0 +1,62 @@
+//! The kinds that are watched.
+
+use std::borrow::Cow;
+
+use ambit_resources::Kind;
+
+/// A kind of the API, at the one version that is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Watched {
+    /// Which.
+    pub(crate) kind: Kind,
+    /// Its group; empty for Kubernetes' core.
+    pub(crate) group: &'static str,
+    /// The version asked for: the API server converts what was written as another.
+    pub(crate) version: &'static str,
+    /// Its name in paths.
+    pub(crate) plural: &'static str,
+    /// Which of them; none for all.
+    pub(crate) labels: Option<&'static str>,
+}
+
+const fn of(kind: Kind, group: &'static str, plural: &'static str) -> Watched {
+    Watched { kind, group, version: "v1", plural, labels: None }
+}
+
+/// Endpoints of Services with a selector are known from the Pods, and sooner.
+const ENDPOINT_SLICES: Watched = Watched {
+    labels: Some("endpointslice.kubernetes.io/managed-by!=endpointslice-controller.k8s.io"),
+    ..of(Kind::EndpointSlice, "discovery.k8s.io", "endpointslices")
+};
+
+/// All of them.
+pub(crate) const WATCHED: [Watched; 9] = [
+    of(Kind::Namespace, "", "namespaces"),
+    of(Kind::Node, "", "nodes"),
+    of(Kind::Pod, "", "pods"),
+    of(Kind::Service, "", "services"),
+    ENDPOINT_SLICES,
+    of(Kind::ServiceEntry, "networking.istio.io", "serviceentries"),
+    of(Kind::WorkloadEntry, "networking.istio.io", "workloadentries"),
+    of(Kind::AuthorizationPolicy, "security.istio.io", "authorizationpolicies"),
+    of(Kind::PeerAuthentication, "security.istio.io", "peerauthentications"),
+];
+
+/// The kinds whose status is ours to write, and whose writing the webhook judges.
+pub(crate) const USERS: [Kind; 4] =
+    [Kind::ServiceEntry, Kind::WorkloadEntry, Kind::AuthorizationPolicy, Kind::PeerAuthentication];
+
+impl Watched {
+    /// `apiVersion` as objects write it.
+    pub(crate) fn api_version(&self) -> Cow<'static, str> {
+        match self.group {
+            "" => Cow::Borrowed(self.version),
+            group => Cow::Owned(format!("{group}/{}", self.version)),
+        }
+    }
+
+    /// The entry of a kind.
+    pub(crate) fn of(kind: Kind) -> Option<&'static Self> {
+        WATCHED.iter().find(|watched| watched.kind == kind)
+    }
+}

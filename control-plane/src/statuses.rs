@@ -1,0 +1,67 @@
+//! Statuses of users' objects, written by the leader where they do not say what they should.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client};
+use tokio::sync::watch;
+
+use crate::backoff::Backoff;
+use crate::failure::error_chain;
+use crate::findings::{Findings, Overdue};
+use crate::kinds::Watched;
+use crate::raw::Raw;
+
+/// Pauses after failures.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_mins(1));
+
+/// Writes them for as long as this replica leads, and the world is known: before, there would be less to say
+/// than there is.
+pub(crate) async fn keep(
+    client: Client,
+    findings: Arc<Findings>,
+    mut known: watch::Receiver<bool>,
+    mut leads: watch::Receiver<bool>,
+) {
+    let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
+    loop {
+        let ready =
+            async { known.wait_for(|known| *known).await.is_ok() && leads.wait_for(|leads| *leads).await.is_ok() };
+        if !ready.await {
+            return; // the process is ending
+        }
+        let mut failed = false;
+        for overdue in findings.overdue() {
+            failed |= write(&client, &findings, overdue).await.is_err();
+        }
+        if failed {
+            tokio::time::sleep(backoff.next()).await;
+        } else {
+            backoff.reset();
+            findings.changed().await;
+        }
+    }
+}
+
+async fn write(client: &Client, findings: &Findings, overdue: Overdue) -> Result<(), kube::Error> {
+    let Overdue { id, standing, accepted } = overdue;
+    let Some(watched) = Watched::of(id.kind) else { return Ok(()) };
+    let api = Api::<Raw>::namespaced_with(client.clone(), &id.namespace, watched);
+    let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let patch = Patch::Merge(standing.patch(&accepted, &now));
+    match api.patch_status(&id.name, &PatchParams::default(), &patch).await {
+        Ok(_) => {}
+        // Gone, without a status of its own, or changed meanwhile: the watch tells what there is to write then.
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {
+            tracing::debug!(object = %id, %status, "status not written");
+        }
+        Err(error) => {
+            tracing::warn!(object = %id, error = error_chain(&error), "cannot write a status");
+            return Err(error);
+        }
+    }
+    findings.written(&id, accepted);
+    Ok(())
+}

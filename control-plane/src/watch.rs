@@ -1,0 +1,187 @@
+//! Watching one kind: from the API server's events to changes for the world.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ambit_resources::{Issue, ObjectId, Parsed, Problem, Refusal, parse_object};
+use futures::StreamExt;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Api, Client};
+use prometheus_client::metrics::gauge::Gauge;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::backoff::Backoff;
+use crate::condition::Standing;
+use crate::failure::error_chain;
+use crate::kinds::{USERS, Watched};
+use crate::raw::{Key, Raw};
+use crate::relist::Relist;
+use crate::world::Message;
+
+/// How often a kind is asked for that the API server does not know: its definition may come at any time,
+/// and with it a policy.
+const ABSENT_RETRY: Duration = Duration::from_secs(2);
+/// Pauses after other failures.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+/// What stands for a file in messages.
+pub(crate) const SOURCE: &str = "kubernetes";
+
+/// What became of an object.
+#[derive(Debug)]
+pub(crate) struct Change {
+    /// The object.
+    pub(crate) id: ObjectId,
+    /// What it is now.
+    pub(crate) what: What,
+    /// When it was told of.
+    pub(crate) seen: Instant,
+}
+
+/// What an object is now.
+#[derive(Debug)]
+pub(crate) enum What {
+    /// There, and readable.
+    Put {
+        /// What it says.
+        parsed: Box<Parsed>,
+        /// What is to be said about that.
+        issues: Vec<Issue<Problem>>,
+        /// Its status, where that is ours to write.
+        standing: Option<Box<Standing>>,
+    },
+    /// There, and not readable: the last version that was stays in force.
+    Refused {
+        /// Why.
+        issues: Vec<Issue<Problem>>,
+        /// Its status, where that is ours to write.
+        standing: Option<Box<Standing>>,
+    },
+    /// Gone.
+    Removed,
+}
+
+/// One kind's watch.
+pub(crate) struct Watch {
+    watched: &'static Watched,
+    relist: Relist,
+    world: mpsc::Sender<Message>,
+    count: Gauge,
+    /// What stands for a file in messages.
+    source: Arc<str>,
+}
+
+impl Watch {
+    /// A watch that tells `world`, and counts the objects there are in `count`.
+    pub(crate) fn new(watched: &'static Watched, world: mpsc::Sender<Message>, count: Gauge) -> Self {
+        Self { watched, relist: Relist::default(), world, count, source: SOURCE.into() }
+    }
+
+    /// Watches until the world is gone.
+    pub(crate) async fn run(mut self, client: Client) {
+        let api = Api::<Raw>::all_with(client, self.watched);
+        // Whoever has no more to listen is about to end too.
+        while self.watch_present(&api).await.is_ok() {
+            tokio::time::sleep(ABSENT_RETRY).await;
+        }
+    }
+
+    /// Watches as long as the API server knows the kind.
+    async fn watch_present(&mut self, api: &Api<Raw>) -> Result<(), WorldGone> {
+        let mut events = std::pin::pin!(watcher(api.clone(), self.config()));
+        let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(event) => {
+                    backoff.reset();
+                    self.take(event).await?;
+                }
+                Err(error) if is_absent(&error) => return self.absent().await,
+                // The API server no longer remembers what came after; the next event begins a new list.
+                Err(watcher::Error::WatchError(status)) if status.code == 410 => {}
+                Err(error) => {
+                    let pause = backoff.next();
+                    tracing::warn!(kind = %self.watched.kind, error = error_chain(&error), ?pause, "watch failed");
+                    tokio::time::sleep(pause).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn config(&self) -> watcher::Config {
+        let config = watcher::Config::default();
+        self.watched.labels.map_or(config.clone(), |labels| config.labels(labels))
+    }
+
+    async fn take(&mut self, event: Event<Raw>) -> Result<(), WorldGone> {
+        match event {
+            Event::Init => self.relist.begin(),
+            Event::InitApply(raw) | Event::Apply(raw) => {
+                self.relist.seen(raw.key());
+                self.tell(self.read(raw)).await?;
+            }
+            Event::Delete(raw) => {
+                self.relist.gone(&raw.key());
+                self.tell(self.removed(raw.key())).await?;
+            }
+            Event::InitDone => self.listed().await?,
+        }
+        self.count.set(i64::try_from(self.relist.len()).unwrap_or(i64::MAX));
+        Ok(())
+    }
+
+    /// There is no such kind (any more): as good as a list of none.
+    async fn absent(&mut self) -> Result<(), WorldGone> {
+        self.relist.begin();
+        self.count.set(0);
+        self.listed().await
+    }
+
+    async fn listed(&mut self) -> Result<(), WorldGone> {
+        for key in self.relist.done() {
+            self.tell(self.removed(key)).await?;
+        }
+        self.world.send(Message::Listed(self.watched.kind)).await.map_err(|_| WorldGone)
+    }
+
+    async fn tell(&self, (id, what): (ObjectId, What)) -> Result<(), WorldGone> {
+        let change = Change { id, what, seen: Instant::now() };
+        self.world.send(Message::Object(change)).await.map_err(|_| WorldGone)
+    }
+
+    fn removed(&self, key: Key) -> (ObjectId, What) {
+        (self.id(&key), What::Removed)
+    }
+
+    fn id(&self, key: &Key) -> ObjectId {
+        ObjectId { kind: self.watched.kind, namespace: (*key.namespace).into(), name: (*key.name).into() }
+    }
+
+    fn read(&self, raw: Raw) -> (ObjectId, What) {
+        let id = self.id(&raw.key());
+        let standing = USERS.contains(&self.watched.kind).then(|| Box::new(Standing::of(&raw.object)));
+        let what = match parse_object(raw.into_object(self.watched), &self.source) {
+            Ok((Some(parsed), issues)) => What::Put { parsed: Box::new(parsed), issues, standing },
+            Ok((None, issues)) | Err(Refusal { issues, .. }) => What::Refused { issues, standing },
+        };
+        (id, what)
+    }
+}
+
+/// Nobody is there to be told.
+#[derive(Debug)]
+struct WorldGone;
+
+/// Whether the API server does not know the kind.
+fn is_absent(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.code == 404,
+        watcher::Error::WatchError(status) => status.code == 404,
+        watcher::Error::InitialListFailed(_)
+        | watcher::Error::WatchStartFailed(_)
+        | watcher::Error::WatchFailed(_)
+        | watcher::Error::NoResourceVersion => false,
+    }
+}

@@ -1,0 +1,103 @@
+//! One batch: from what was queued to what is published.
+
+use ambit_compile::{Delta, Input, Store};
+use ambit_model::WorkloadUid;
+use ambit_resources::{Kind, Object, ObjectId};
+use ambit_xds::{Entry, TypeUrl};
+use tokio::time::Instant;
+
+use super::Outlet;
+use crate::condition::Standing;
+use crate::kinds::USERS;
+use crate::pods::Pods;
+use crate::watch::{Change, What};
+
+/// What was queued.
+#[derive(Default)]
+pub(super) struct Batch {
+    inputs: Vec<Input>,
+    standings: Vec<(ObjectId, Option<Box<Standing>>)>,
+    /// When each change was told of.
+    seen: Vec<Instant>,
+}
+
+impl Batch {
+    /// An object changed.
+    pub(super) fn object(&mut self, Change { id, what, seen }: Change, pods: &Pods) {
+        self.seen.push(seen);
+        let (input, standing) = match what {
+            What::Put { parsed, issues, standing } => {
+                if let Object::Pod(pod) = &parsed.object {
+                    pods.put(&id.namespace, &id.name, pod);
+                }
+                (Input::Put(parsed, issues), standing)
+            }
+            What::Refused { issues, standing } => (Input::Refused(id.clone(), issues), standing),
+            What::Removed => {
+                if id.kind == Kind::Pod {
+                    pods.remove(&id.namespace, &id.name);
+                }
+                (Input::Remove(id.clone()), None)
+            }
+        };
+        if USERS.contains(&id.kind) {
+            self.standings.push((id, standing));
+        }
+        self.inputs.push(input);
+    }
+
+    /// A node's agent has spoken.
+    pub(super) fn report(&mut self, uid: WorkloadUid, enrolled: bool) {
+        self.seen.push(Instant::now());
+        self.inputs.push(Input::Enrolled { uid, enrolled });
+    }
+
+    /// Compiles it, and sends what has changed on its way.
+    pub(super) fn publish(self, store: &mut Store, outlet: &Outlet) {
+        if self.inputs.is_empty() {
+            return;
+        }
+        let changes = self.inputs.len();
+        let mut delta = store.apply(self.inputs);
+        let (issues, cost) = (std::mem::take(&mut delta.issues), delta.cost.total());
+        let entries = entries(delta);
+        tracing::debug!(changes, entries = entries.len(), cost, "publishing");
+        outlet.cache.publish(entries);
+        outlet.findings.update(self.standings, issues);
+
+        let gauges = &outlet.gauges;
+        gauges.batches.inc();
+        gauges.changes.inc_by(u64::try_from(changes).unwrap_or(u64::MAX));
+        gauges.cost.inc_by(u64::try_from(cost).unwrap_or(u64::MAX));
+        gauges.config_issues.set(i64::try_from(outlet.findings.errors()).unwrap_or(i64::MAX));
+        let now = Instant::now();
+        self.seen.iter().for_each(|seen| gauges.publish_seconds.observe((now - *seen).as_secs_f64()));
+    }
+}
+
+fn entries(delta: Delta) -> Vec<Entry> {
+    let Delta { workloads, services, authorizations, pods, meshed_namespaces, .. } = delta;
+    let removed = |url, name: String| Entry::removed(url, name);
+    let mut entries = Vec::new();
+    // Policies first: a workload that points at one finds it there.
+    entries.extend(authorizations.into_iter().map(|(key, policy)| match policy {
+        Some(policy) => Entry::authorization(&policy),
+        None => removed(TypeUrl::Authorization, key.to_string()),
+    }));
+    entries.extend(services.into_iter().map(|(key, service)| match service {
+        Some(service) => Entry::service(&service),
+        None => removed(TypeUrl::Address, key.to_string()),
+    }));
+    entries.extend(workloads.into_iter().map(|(uid, workload)| match workload {
+        Some(workload) => Entry::workload(&workload),
+        None => removed(TypeUrl::Address, uid.to_string()),
+    }));
+    entries.extend(pods.into_iter().map(|(uid, pod)| match pod {
+        Some(pod) => Entry::pod(&pod),
+        None => removed(TypeUrl::Pod, uid.to_string()),
+    }));
+    entries.extend(meshed_namespaces.into_iter().map(|(name, meshed)| {
+        if meshed { Entry::meshed_namespace(&name) } else { removed(TypeUrl::MeshedNamespace, name.to_string()) }
+    }));
+    entries
+}

@@ -1,0 +1,64 @@
+//! Services.
+
+use ambit_model::{HealthPolicy, LoadBalancingMode, Service, ServiceKey, ServicePort};
+
+use super::values::{app_protocol, ip, known, open_port, required};
+use super::{Decoder, Fault};
+use crate::proto::workload as message;
+use crate::proto::workload::load_balancing::{HealthPolicy as Health, Mode, Scope};
+
+impl Decoder {
+    pub(super) fn service(&mut self, it: message::Service) -> Result<Service, Fault> {
+        if it.waypoint.is_some() || !it.weighted_waypoints.is_empty() {
+            return Err(Fault::Unsupported { field: "waypoint" });
+        }
+        let (load_balancing, health_policy) = load_balancing(it.load_balancing.as_ref())?;
+        let port = |it: &message::Port| {
+            let port = open_port("ports.service_port", it.service_port)?;
+            Ok(ServicePort { port, name: self.texts.share(""), app_protocol: app_protocol(it.app_protocol) })
+        };
+        let ports = it.ports.iter().map(port).collect::<Result<_, Fault>>()?;
+        Ok(Service {
+            key: ServiceKey {
+                namespace: self.texts.share(required("namespace", it.namespace)?.as_str()),
+                hostname: required("hostname", it.hostname)?.into(),
+            },
+            name: it.name.into(),
+            addresses: it.addresses.iter().map(address).collect::<Result<_, _>>()?,
+            ports,
+            subject_alt_names: it.subject_alt_names.iter().map(|it| self.texts.share(it.as_str())).collect(),
+            health_policy,
+            load_balancing,
+        })
+    }
+}
+
+fn address(it: &message::NetworkAddress) -> Result<std::net::IpAddr, Fault> {
+    let whole = u32::try_from(it.address.len() * 8).ok();
+    if it.length.is_some() && it.length != whole {
+        return Err(Fault::Unsupported { field: "addresses.length" });
+    }
+    ip("addresses", &it.address)
+}
+
+/// Localities wider than the node are not known here. As a preference they are left out; as a bound they
+/// cannot be.
+fn load_balancing(it: Option<&message::LoadBalancing>) -> Result<(LoadBalancingMode, HealthPolicy), Fault> {
+    let Some(it) = it else { return Ok(Default::default()) };
+    let health = match known("load_balancing.health_policy", it.health_policy)? {
+        Health::OnlyHealthy => HealthPolicy::OnlyHealthy,
+        Health::AllowAll => HealthPolicy::AllowAll,
+    };
+    // The node is the narrowest: who shares it shares what else is asked for.
+    let node = it.routing_preference.contains(&Scope::Node.into());
+    let mode = match known("load_balancing.mode", it.mode)? {
+        Mode::Strict if node => LoadBalancingMode::StrictNode,
+        Mode::Strict if !it.routing_preference.is_empty() => {
+            return Err(Fault::Unsupported { field: "load_balancing.routing_preference" });
+        }
+        Mode::Failover if node => LoadBalancingMode::PreferNode,
+        Mode::UnspecifiedMode | Mode::Strict | Mode::Failover => LoadBalancingMode::Unspecified,
+        Mode::Passthrough => LoadBalancingMode::Passthrough,
+    };
+    Ok((mode, health))
+}

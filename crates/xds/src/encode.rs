@@ -1,0 +1,200 @@
+//! From the model to messages.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ambit_model::{
+    AppProtocol, DEFAULT_TRUST_DOMAIN, HealthPolicy, LoadBalancingMode, Locality, NodePod, PortMapping, SameNode,
+    Service, ServicePorts, TunnelProtocol, Workload, WorkloadKind,
+};
+use bytes::Bytes;
+use prost::Message;
+use prost_types::Any;
+
+pub use authorization::authorization;
+
+use crate::proto::node;
+use crate::proto::workload as message;
+use crate::proto::workload::load_balancing::{HealthPolicy as Health, Mode, Scope};
+
+mod authorization;
+
+/// The service account of who names none, here and in Kubernetes.
+pub(crate) const DEFAULT_SERVICE_ACCOUNT: &str = "default";
+
+/// The extension by which a workload says how traffic of its node reaches it. It holds a `StringValue`.
+pub(crate) const SAME_NODE_EXTENSION: &str = "ambit.io/same-node";
+
+/// The type of the extension's value.
+pub(crate) const STRING_VALUE: &str = "type.googleapis.com/google.protobuf.StringValue";
+
+/// An address resource of a workload.
+#[must_use]
+pub fn address_of_workload(it: &Workload) -> message::Address {
+    message::Address { r#type: Some(message::address::Type::Workload(workload(it))) }
+}
+
+/// An address resource of a service.
+#[must_use]
+pub fn address_of_service(it: &Service) -> message::Address {
+    message::Address { r#type: Some(message::address::Type::Service(service(it))) }
+}
+
+/// A workload.
+#[must_use]
+pub fn workload(it: &Workload) -> message::Workload {
+    message::Workload {
+        uid: it.uid.as_str().into(),
+        name: it.name().into(),
+        namespace: it.namespace.to_string(),
+        addresses: it.addresses.iter().copied().map(ip).collect(),
+        node: it.node.to_string(),
+        trust_domain: unless(it.identity.trust_domain(), DEFAULT_TRUST_DOMAIN),
+        service_account: unless(it.identity.service_account(), DEFAULT_SERVICE_ACCOUNT),
+        tunnel_protocol: tunnel_protocol(it.tunnel_protocol).into(),
+        canonical_name: it.canonical_name.to_string(),
+        canonical_revision: it.canonical_revision.to_string(),
+        workload_type: workload_type(it.kind).into(),
+        workload_name: it.workload_name().to_owned(),
+        services: services(&it.services),
+        authorization_policies: it.authorization_policies.iter().map(ToString::to_string).collect(),
+        status: status(it.healthy).into(),
+        network_mode: network_mode(it.host_network).into(),
+        cluster_id: it.cluster.to_string(),
+        locality: it.locality.as_deref().map(locality),
+        extensions: it.same_node.map(same_node).into_iter().collect(),
+        ..message::Workload::default()
+    }
+}
+
+/// A service.
+#[must_use]
+pub fn service(it: &Service) -> message::Service {
+    let address = |it: &IpAddr| message::NetworkAddress { address: ip(*it), ..Default::default() };
+    message::Service {
+        name: it.name.to_string(),
+        namespace: it.key.namespace.to_string(),
+        hostname: it.key.hostname.to_string(),
+        addresses: it.addresses.iter().map(address).collect(),
+        ports: it.ports.iter().map(|it| port(it.port, 0, it.app_protocol)).collect(),
+        subject_alt_names: it.subject_alt_names.iter().map(ToString::to_string).collect(),
+        load_balancing: load_balancing(it.load_balancing, it.health_policy),
+        ..message::Service::default()
+    }
+}
+
+/// A pod of the asking node.
+#[must_use]
+pub fn pod(it: &NodePod) -> node::Pod {
+    node::Pod {
+        workload: Some(workload(&it.workload)),
+        pod_uid: it.pod_uid.to_string(),
+        enrol: it.enrol,
+        netns: it.netns.as_deref().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
+    }
+}
+
+/// The roots, each a certificate in DER.
+#[must_use]
+pub fn trust_bundle(roots: &[Bytes]) -> node::TrustBundle {
+    node::TrustBundle { roots: roots.to_vec() }
+}
+
+/// A meshed namespace.
+#[must_use]
+pub fn meshed_namespace(name: &str) -> node::MeshedNamespace {
+    node::MeshedNamespace { name: name.into() }
+}
+
+pub(crate) fn ip(ip: IpAddr) -> Bytes {
+    match ip {
+        IpAddr::V4(ip) => Bytes::copy_from_slice(&ip.octets()),
+        IpAddr::V6(ip) => Bytes::copy_from_slice(&ip.octets()),
+    }
+}
+
+/// Nothing instead of what everybody takes nothing for.
+fn unless(text: &str, default: &str) -> String {
+    if text == default { String::new() } else { text.into() }
+}
+
+fn tunnel_protocol(it: TunnelProtocol) -> message::TunnelProtocol {
+    match it {
+        TunnelProtocol::None => message::TunnelProtocol::None,
+        TunnelProtocol::Hbone => message::TunnelProtocol::Hbone,
+    }
+}
+
+fn workload_type(it: WorkloadKind) -> message::WorkloadType {
+    match it {
+        WorkloadKind::Deployment => message::WorkloadType::Deployment,
+        WorkloadKind::CronJob => message::WorkloadType::Cronjob,
+        WorkloadKind::Pod => message::WorkloadType::Pod,
+        WorkloadKind::Job => message::WorkloadType::Job,
+    }
+}
+
+fn services(it: &ServicePorts) -> BTreeMap<String, message::PortList> {
+    let list = |it: &[PortMapping]| message::PortList {
+        ports: it.iter().map(|it| port(it.service_port, it.target_port, it.app_protocol)).collect(),
+    };
+    it.iter().map(|(key, ports)| (key.to_string(), list(ports))).collect()
+}
+
+fn port(service_port: u16, target_port: u16, app_protocol: AppProtocol) -> message::Port {
+    let app_protocol = match app_protocol {
+        AppProtocol::Unknown => message::AppProtocol::Unknown,
+        AppProtocol::Http11 => message::AppProtocol::Http11,
+        AppProtocol::Http2 => message::AppProtocol::Http2,
+        AppProtocol::Grpc => message::AppProtocol::Grpc,
+        AppProtocol::Tcp => message::AppProtocol::Tcp,
+        AppProtocol::Tls => message::AppProtocol::Tls,
+    };
+    message::Port {
+        service_port: service_port.into(),
+        target_port: target_port.into(),
+        app_protocol: app_protocol.into(),
+    }
+}
+
+fn status(healthy: bool) -> message::WorkloadStatus {
+    if healthy { message::WorkloadStatus::Healthy } else { message::WorkloadStatus::Unhealthy }
+}
+
+fn network_mode(host_network: bool) -> message::NetworkMode {
+    if host_network { message::NetworkMode::HostNetwork } else { message::NetworkMode::Standard }
+}
+
+fn locality(it: &Locality) -> message::Locality {
+    message::Locality { region: it.region.to_string(), zone: it.zone.to_string(), subzone: String::new() }
+}
+
+fn same_node(it: SameNode) -> message::Extension {
+    let word = match it {
+        SameNode::Direct => "direct",
+        SameNode::Tunnel => "tunnel",
+    };
+    let value = word.to_owned().encode_to_vec();
+    message::Extension { name: SAME_NODE_EXTENSION.into(), config: Some(Any { type_url: STRING_VALUE.into(), value }) }
+}
+
+fn load_balancing(mode: LoadBalancingMode, health: HealthPolicy) -> Option<message::LoadBalancing> {
+    if mode == LoadBalancingMode::default() && health == HealthPolicy::default() {
+        return None;
+    }
+    let (mode, scopes): (_, &[Scope]) = match mode {
+        LoadBalancingMode::Unspecified => (Mode::UnspecifiedMode, &[]),
+        LoadBalancingMode::Passthrough => (Mode::Passthrough, &[]),
+        LoadBalancingMode::StrictNode => (Mode::Strict, &[Scope::Node]),
+        // What the field's own say for the same wish: endpoints are ranked by how many they share.
+        LoadBalancingMode::PreferNode => {
+            (Mode::Failover, &[Scope::Network, Scope::Region, Scope::Zone, Scope::Subzone, Scope::Node])
+        }
+    };
+    let health = match health {
+        HealthPolicy::OnlyHealthy => Health::OnlyHealthy,
+        HealthPolicy::AllowAll => Health::AllowAll,
+    };
+    let routing_preference = scopes.iter().map(|it| (*it).into()).collect();
+    Some(message::LoadBalancing { routing_preference, mode: mode.into(), health_policy: health.into() })
+}

@@ -1,0 +1,131 @@
+//! One stream: several subscriptions, one after another.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
+use tokio::sync::watch;
+use tonic::Status;
+
+use super::subscription::{Answer, Subscription};
+use crate::cache::Progress;
+use crate::proto::discovery::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
+use crate::{Cache, Caller, Counters, TypeCounts, TypeUrl};
+
+/// The order of types that changed at once: a policy is known before the workload it is for.
+const ORDER: [TypeUrl; TypeUrl::ALL.len()] =
+    [TypeUrl::TrustBundle, TypeUrl::Authorization, TypeUrl::Address, TypeUrl::Pod, TypeUrl::MeshedNamespace];
+
+/// How much of a client's words goes to the log, in characters.
+const MAX_LOGGED: usize = 500;
+
+pub(super) struct Session<R> {
+    cache: Arc<Cache>,
+    counters: Arc<Counters>,
+    progress: watch::Receiver<Progress>,
+    caller: Caller,
+    requests: R,
+    subscriptions: HashMap<TypeUrl, Subscription>,
+    /// Number of the last answer.
+    answers: u64,
+}
+
+impl<R> Drop for Session<R> {
+    fn drop(&mut self) {
+        self.counters.closed();
+    }
+}
+
+impl<R: Stream<Item = Result<DeltaDiscoveryRequest, Status>> + Unpin> Session<R> {
+    pub(super) fn new(cache: Arc<Cache>, counters: Arc<Counters>, caller: Caller, requests: R) -> Self {
+        counters.opened();
+        let progress = cache.progress();
+        Self { cache, counters, progress, caller, requests, subscriptions: HashMap::new(), answers: 0 }
+    }
+
+    /// The next answer, once there is one; nothing when the client has ended the stream.
+    pub(super) async fn next(mut self) -> Result<Option<(DeltaDiscoveryResponse, Self)>, Status> {
+        loop {
+            if self.progress.borrow_and_update().synced
+                && let Some(answer) = self.answer()?
+            {
+                return Ok(Some((answer, self)));
+            }
+            tokio::select! {
+                request = self.requests.next() => match request {
+                    Some(request) => self.take(request?)?,
+                    None => return Ok(None),
+                },
+                // The cache is ours, too: it does not go away.
+                _ = self.progress.changed() => {}
+            }
+        }
+    }
+
+    fn take(&mut self, request: DeltaDiscoveryRequest) -> Result<(), Status> {
+        let Some(type_url) = TypeUrl::parse(&request.type_url) else {
+            tracing::debug!(type_url = logged(&request.type_url), "ignored a request for an unknown type");
+            return Ok(());
+        };
+        if type_url.is_for_nodes() && self.caller.node.is_none() {
+            return Err(Status::permission_denied("this type is for node agents: tokens bound to a pod of a node"));
+        }
+        let subscription = self.subscriptions.entry(type_url).or_default();
+        if let Some(error) = &request.error_detail
+            && subscription.awaits(&request.response_nonce)
+        {
+            let (caller, error) = (name(&self.caller), logged(&error.message));
+            tracing::warn!(%type_url, caller, error, "a client refused resources");
+            self.counters.add(type_url, TypeCounts { nacks: 1, ..TypeCounts::default() });
+        }
+        subscription.take(request)
+    }
+
+    /// The answer that is due; with several, that of the first type.
+    fn answer(&mut self) -> Result<Option<DeltaDiscoveryResponse>, Status> {
+        let node = self.caller.node.as_deref();
+        for type_url in ORDER {
+            let Some(subscription) = self.subscriptions.get_mut(&type_url).filter(|it| it.may_be_answered()) else {
+                continue;
+            };
+            let answer =
+                self.cache.look(type_url, node, |view| subscription.answer(view).map(|it| (it, view.sequence)));
+            if let (Some(answer), sequence) = answer? {
+                self.answers += 1;
+                let nonce = self.answers.to_string();
+                subscription.sent(nonce.clone());
+                self.counters.add(type_url, counts(&answer));
+                return Ok(Some(DeltaDiscoveryResponse {
+                    system_version_info: sequence.to_string(),
+                    resources: answer.resources,
+                    type_url: type_url.as_str().into(),
+                    nonce,
+                    removed_resources: answer.removed,
+                }));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn name(caller: &Caller) -> String {
+    let Caller { namespace, service_account, pod, node } = caller;
+    let pod = pod.as_ref().map_or("-", |pod| &pod.name);
+    format!("{namespace}/{service_account}, pod {pod}, node {}", node.as_deref().unwrap_or("-"))
+}
+
+fn counts(answer: &Answer) -> TypeCounts {
+    let number = |it: usize| u64::try_from(it).unwrap_or(u64::MAX);
+    TypeCounts {
+        pushes: 1,
+        resources: number(answer.resources.len()),
+        removed: number(answer.removed.len()),
+        bytes: answer.resources.iter().map(Bytes::len).map(number).sum(),
+        nacks: 0,
+    }
+}
+
+fn logged(text: &str) -> &str {
+    text.char_indices().nth(MAX_LOGGED).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
+}

@@ -1,0 +1,221 @@
+//! What a stream wants of one type, and what it has been told.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tonic::Status;
+
+use super::on_demand::These;
+use crate::cache::{Encoded, View};
+use crate::proto::discovery::DeltaDiscoveryRequest;
+
+/// How many names a stream may ask for of one type.
+const MAX_NAMES: usize = 200_000;
+/// Longest name, in bytes: the longest of Kubernetes' are 253, and a uid holds two of them.
+const MAX_NAME: usize = 1024;
+/// All resources there are, as a name.
+const ALL: &str = "*";
+
+/// A subscription to one type.
+#[derive(Debug, Default)]
+pub(super) struct Subscription {
+    wants: Wants,
+    /// What is told is all that stands up to this place in the cache's order.
+    told: u64,
+    /// Names to be answered, whether they changed or not.
+    asked: BTreeSet<Arc<str>>,
+    /// Versions the client held when it came, until the first answer.
+    known: Known,
+    /// The answer that was not acknowledged yet.
+    awaited: Option<String>,
+}
+
+/// Versions by name.
+pub(super) type Known = BTreeMap<String, String>;
+
+/// What is wanted.
+#[derive(Debug, Default)]
+enum Wants {
+    /// Nothing was said yet.
+    #[default]
+    Unsaid,
+    /// Everything.
+    All {
+        /// Whether it was told of once.
+        told: bool,
+    },
+    /// These, by name or alias.
+    These(These),
+}
+
+/// What is to be sent.
+#[derive(Debug, Default)]
+pub(super) struct Answer {
+    /// `Resource`s.
+    pub(super) resources: Vec<Bytes>,
+    /// Names.
+    pub(super) removed: Vec<String>,
+}
+
+impl Subscription {
+    /// Whether an answer may be sent: there is at most one under way.
+    pub(super) fn may_be_answered(&self) -> bool {
+        self.awaited.is_none()
+    }
+
+    /// An answer is under way.
+    pub(super) fn sent(&mut self, nonce: String) {
+        self.awaited = Some(nonce);
+    }
+
+    /// Whether a request is about the answer that is under way.
+    pub(super) fn awaits(&self, nonce: &str) -> bool {
+        self.awaited.as_deref() == Some(nonce)
+    }
+
+    /// Takes a request.
+    pub(super) fn take(&mut self, request: DeltaDiscoveryRequest) -> Result<(), Status> {
+        if self.awaits(&request.response_nonce) {
+            self.awaited = None;
+        }
+        let (subscribe, unsubscribe) = (request.resource_names_subscribe, request.resource_names_unsubscribe);
+        check(subscribe.iter().chain(request.initial_resource_versions.keys()))?;
+        let all = subscribe.iter().any(|name| name == ALL);
+        let not_all = unsubscribe.iter().any(|name| name == ALL);
+        if matches!(self.wants, Wants::Unsaid) {
+            self.known = request.initial_resource_versions;
+            // To name nothing in the first request is the old way to ask for everything.
+            let everything = all || subscribe.is_empty();
+            self.wants = if everything && !not_all {
+                Wants::All { told: false }
+            } else {
+                Wants::These(These::holding(&self.known))
+            };
+        } else if all && !not_all {
+            self.wants = Wants::All { told: false };
+        } else if not_all && matches!(self.wants, Wants::All { .. }) {
+            self.wants = Wants::These(These::answered());
+        }
+        self.subscribe(subscribe)?;
+        self.unsubscribe(&unsubscribe);
+        Ok(())
+    }
+
+    fn subscribe(&mut self, names: Vec<String>) -> Result<(), Status> {
+        for name in names.into_iter().filter(|name| name != ALL) {
+            let name: Arc<str> = name.into();
+            if let Wants::These(these) = &mut self.wants {
+                these.names.insert(Arc::clone(&name));
+            }
+            self.asked.insert(name);
+        }
+        let named = if let Wants::These(these) = &self.wants { these.names.len() } else { 0 };
+        if named.max(self.asked.len()) > MAX_NAMES {
+            return Err(Status::resource_exhausted(format!("more than {MAX_NAMES} names")));
+        }
+        Ok(())
+    }
+
+    fn unsubscribe(&mut self, names: &[String]) {
+        for name in names {
+            self.asked.remove(name.as_str());
+            if let Wants::These(these) = &mut self.wants {
+                these.unsubscribe(name);
+            }
+        }
+    }
+
+    /// What is to be told now; nothing if nothing is.
+    pub(super) fn answer(&mut self, view: &View<'_>) -> Result<Option<Answer>, Status> {
+        let first = match &mut self.wants {
+            Wants::Unsaid => return Ok(None),
+            Wants::All { told } | Wants::These(These { told, .. }) => !std::mem::replace(told, true),
+        };
+        if !first && self.told < view.forgotten {
+            return Err(Status::aborted("too far behind: come again with what you hold"));
+        }
+        let known = std::mem::take(&mut self.known);
+        let asked = std::mem::take(&mut self.asked);
+        let mut found = Found { known: &known, answers: HashMap::new() };
+        match &mut self.wants {
+            Wants::These(these) => these.answer(view, (!first).then_some(self.told), &asked, &mut found),
+            Wants::All { .. } | Wants::Unsaid => everything(view, (!first).then_some(self.told), &asked, &mut found),
+        }
+        self.told = view.sequence;
+        let answer = found.into_answer();
+        Ok((first || !answer.is_empty()).then_some(answer))
+    }
+}
+
+/// What has changed since a place in the order, or all there is.
+fn everything(view: &View<'_>, since: Option<u64>, asked: &BTreeSet<Arc<str>>, found: &mut Found<'_>) {
+    for (name, stored) in view.since(since.unwrap_or(0)) {
+        match &stored.resource {
+            Some(resource) => found.unless_known(name, resource),
+            None if since.is_some() => found.gone(name),
+            None => {}
+        }
+    }
+    let unknown = |name: &&str| view.find(name).is_none();
+    found.known.keys().map(String::as_str).filter(unknown).for_each(|name| found.gone(&name.into()));
+    for name in asked {
+        let mut resources = view.find(name).into_iter().chain(view.keyed(name)).peekable();
+        if resources.peek().is_none() {
+            found.gone(name);
+        }
+        resources.for_each(|(name, resource)| found.unless_known(name, resource));
+    }
+}
+
+/// What is to be sent, each name once.
+#[derive(Debug)]
+pub(super) struct Found<'a> {
+    known: &'a Known,
+    /// Nothing for what is gone.
+    answers: HashMap<Arc<str>, Option<Bytes>>,
+}
+
+impl Found<'_> {
+    /// A resource, unless the client came with this version of it.
+    pub(super) fn unless_known(&mut self, name: &Arc<str>, resource: &Encoded) {
+        if self.known.get(&**name) != Some(&resource.version) {
+            self.answers.insert(Arc::clone(name), Some(resource.bytes.clone()));
+        }
+    }
+
+    pub(super) fn gone(&mut self, name: &Arc<str>) {
+        self.answers.insert(Arc::clone(name), None);
+    }
+
+    fn into_answer(self) -> Answer {
+        let mut answer = Answer::default();
+        for (name, resource) in self.answers {
+            match resource {
+                Some(bytes) => answer.resources.push(bytes),
+                None => answer.removed.push(name.to_string()),
+            }
+        }
+        answer
+    }
+}
+
+impl Answer {
+    fn is_empty(&self) -> bool {
+        self.resources.is_empty() && self.removed.is_empty()
+    }
+}
+
+fn check<'a>(names: impl Iterator<Item = &'a String>) -> Result<(), Status> {
+    let mut number = 0;
+    for name in names {
+        number += 1;
+        if name.len() > MAX_NAME {
+            return Err(Status::invalid_argument(format!("a name has more than {MAX_NAME} bytes")));
+        }
+    }
+    if number > MAX_NAMES {
+        return Err(Status::resource_exhausted(format!("more than {MAX_NAMES} names")));
+    }
+    Ok(())
+}

@@ -1,0 +1,26 @@
+//! The chart on a real Kubernetes: the cluster is made, given the working tree's images, and taken away
+//! again, unless it was there before.
+
+use anyhow::Result;
+
+use super::{Tally, tally_of};
+use crate::{cluster, command::cargo, images};
+
+pub(super) fn run() -> Result<Tally> {
+    let was_up = cluster::is_up();
+    cluster::run(&cluster::Verb::Up)?;
+    let tally = tests();
+    if !was_up {
+        cluster::run(&cluster::Verb::Down)?;
+    }
+    tally
+}
+
+fn tests() -> Result<Tally> {
+    cluster::run(&cluster::Verb::Load { archives: Vec::new(), images: images::Args::quick() })?;
+    let mut cargo = cargo();
+    cargo.envs(cluster::environment()?);
+    // One installation of the mesh, whose parts tests kill: one test at a time.
+    cargo.args(["test", "--package=ambit-tests", "--test=cluster", "--", "--test-threads=1"]);
+    tally_of(&mut cargo)
+}

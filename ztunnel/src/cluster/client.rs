@@ -1,0 +1,111 @@
+//! Keeps the source fed by the control plane, and the last good state on disk.
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ambit_runtime::{Drain, spawn};
+use ambit_xds::{Client, ClientOptions, Disconnected, Handler, NodeInfo, Rejected, Subscription, TypeUrl, Update};
+
+use super::{Cluster, LastGood};
+use crate::config::{Config, ControlPlaneConfig};
+use crate::control_plane::ControlPlane;
+use crate::failure::error_chain;
+
+/// How long the control plane may take at the start before the last good state takes its place.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Shortest time between two writes of the last good state.
+const WRITE_PAUSE: Duration = Duration::from_secs(1);
+
+/// Follows the control plane until the agent ends.
+pub(crate) fn follow(
+    cluster: &Arc<Cluster>,
+    channel: ControlPlane,
+    config: &Config,
+    control_plane: &ControlPlaneConfig,
+    drain: &Drain,
+) {
+    let options = ClientOptions {
+        node: node(config, control_plane),
+        types: TypeUrl::ALL.map(|of| (of, Subscription::Wildcard)).to_vec(),
+        held: cluster.versions(),
+    };
+    let mut listener =
+        Listener { cluster: Arc::clone(cluster), address: control_plane.address.clone(), connected: false };
+    // Until the very end: connections that are still open are to be judged by what holds now.
+    let cancel = drain.cut_off().clone();
+    spawn("discovery", drain, async move {
+        let connect = || std::future::ready(Ok(channel.clone()));
+        Client::new(options).run(connect, &mut listener, &cancel).await;
+    });
+    let late = Arc::clone(cluster);
+    tokio::spawn(async move {
+        tokio::time::sleep(PATIENCE).await;
+        late.fall_back("it has not said everything yet");
+    });
+    let (cluster, last_good) = (Arc::clone(cluster), LastGood::new(&config.identity.state, &config.node.name));
+    spawn("last good state", drain, async move { match keep(&cluster, &last_good).await {} });
+}
+
+/// Writes what is in force whenever it changed.
+async fn keep(cluster: &Cluster, last_good: &LastGood) -> Infallible {
+    loop {
+        let held = cluster.next_held().await;
+        let last_good = last_good.clone();
+        // Beside the main thread: it is as large as the mesh.
+        let written = tokio::task::spawn_blocking(move || last_good.write(&held)).await;
+        if let Ok(Err(error)) = written {
+            tracing::warn!(%error, "cannot keep the last good state for the next start");
+        }
+        tokio::time::sleep(WRITE_PAUSE).await;
+    }
+}
+
+/// Who this agent is, for the control plane's log; what it may have is judged by its token.
+fn node(config: &Config, control_plane: &ControlPlaneConfig) -> NodeInfo {
+    let pod = &control_plane.pod;
+    let (name, namespace) = (&pod.name, &pod.namespace);
+    let metadata = [
+        ("NAME", name.clone()),
+        ("NAMESPACE", namespace.clone()),
+        ("INSTANCE_IPS", pod.ip.to_string()),
+        ("NODE_NAME", config.node.name.clone()),
+        ("CLUSTER_ID", config.node.cluster.clone()),
+    ];
+    NodeInfo {
+        id: format!("ztunnel~{}~{name}.{namespace}~{namespace}.svc.cluster.local", pod.ip),
+        cluster: config.node.cluster.clone(),
+        metadata: metadata.map(|(name, value)| (name.to_owned(), value)).to_vec(),
+    }
+}
+
+/// Hands on what the discovery client hears.
+struct Listener {
+    cluster: Arc<Cluster>,
+    address: String,
+    connected: bool,
+}
+
+impl Handler for Listener {
+    fn apply(&mut self, update: Update) -> Result<(), Vec<Rejected>> {
+        self.cluster.take(update)
+    }
+
+    fn connected(&mut self) {
+        self.connected = true;
+        tracing::info!(address = self.address, "connected to the control plane");
+    }
+
+    fn disconnected(&mut self, why: &Disconnected) {
+        let reason = error_chain(why as &dyn Error);
+        // One line for each connection lost, not for each attempt that fails thereafter.
+        if self.connected {
+            tracing::warn!(address = self.address, reason, "lost the control plane; what is in force stays so");
+        } else {
+            tracing::debug!(address = self.address, reason, "the control plane cannot be reached");
+        }
+        self.connected = false;
+        self.cluster.fall_back(&format!("the control plane at {}: {reason}", self.address));
+    }
+}
