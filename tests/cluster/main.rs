@@ -1,0 +1,21 @@
+//! The chart on a real Kubernetes: two nodes, real kubelets, real containers. Needs the environment of
+//! `cargo xtask cluster shell` and the mesh's images on the nodes; `cargo xtask test cluster` sees to both.
+//!
+//! The mesh is installed once, by whichever test comes first; each test has a namespace of its own. Tests
+//! run in the order of their names, and `uninstall` comes last.
+
+mod agent_restart;
+mod authorization;
+mod certificates;
+mod cni;
+mod control_plane;
+mod control_plane_client;
+mod enrolment;
+mod hostile;
+mod mesh;
+mod node_reboot;
+mod other_pods;
+mod probes;
+mod rollout;
+mod traffic;
+mod uninstall;
