@@ -24,21 +24,21 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Most connections at once; the largest clusters have some thousand nodes, with one connection each.
 const MAX_CONNECTIONS: usize = 16_384;
-/// Most connections of one address. A node's agent has one, and a second while it is replaced; clients behind
-/// one address (a load balancer, tests) have more.
-const MAX_OF_ADDRESS: usize = 512;
 /// Connections that are accepted and not served yet.
 const QUEUE: usize = 16;
 
-/// Accepts from `listener` until `stop`; what has passed the handshake comes out here.
+/// Accepts from `listener` until `stop`, at most `of_address` of one peer at once; what has passed the handshake
+/// comes out here.
 pub(crate) fn accept(
     listener: TcpListener,
-    tls: Arc<ServerConfig>,
+    tls: ServerConfig,
+    of_address: usize,
     open: Gauge,
     stop: CancellationToken,
 ) -> mpsc::Receiver<Connection> {
     let (sender, receiver) = mpsc::channel(QUEUE);
-    let accept = Accept { acceptor: TlsAcceptor::from(tls), places: Places::default(), open, sender };
+    let places = Places { of_address, taken: Arc::default() };
+    let accept = Accept { acceptor: TlsAcceptor::from(Arc::new(tls)), places, open, sender };
     tokio::spawn(async move {
         tokio::select! {
             () = stop.cancelled() => {}
@@ -104,8 +104,13 @@ async fn greet(acceptor: TlsAcceptor, stream: TcpStream) -> io::Result<TlsStream
 }
 
 /// How many connections each address has.
-#[derive(Debug, Clone, Default)]
-struct Places(Arc<Mutex<HashMap<IpAddr, usize>>>);
+#[derive(Debug, Clone)]
+struct Places {
+    /// How many it may have. Our own pod's loopback, where a port-forward and a benchmark of a whole cluster come
+    /// from, may have all there are.
+    of_address: usize,
+    taken: Arc<Mutex<HashMap<IpAddr, usize>>>,
+}
 
 /// One connection's place.
 struct Place {
@@ -116,10 +121,11 @@ struct Place {
 
 impl Places {
     fn take(&self, address: IpAddr, open: &Gauge) -> Option<Place> {
-        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let of_all: usize = usize::try_from(open.get()).unwrap_or_default();
         let of_address = taken.get(&address).copied().unwrap_or_default();
-        if of_all >= MAX_CONNECTIONS || of_address >= MAX_OF_ADDRESS {
+        let too_many = of_address >= self.of_address && !address.is_loopback();
+        if of_all >= MAX_CONNECTIONS || too_many {
             return None;
         }
         taken.insert(address, of_address + 1);
@@ -131,7 +137,7 @@ impl Places {
 impl Drop for Place {
     fn drop(&mut self) {
         self.open.dec();
-        let mut taken = self.places.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.places.taken.lock().unwrap_or_else(PoisonError::into_inner);
         match taken.get_mut(&self.address) {
             Some(count) if *count > 1 => *count -= 1,
             _ => drop(taken.remove(&self.address)),
@@ -168,14 +174,16 @@ mod tests {
 
     #[test]
     fn an_address_has_so_many_places_and_gets_them_back() {
-        let (places, open) = (Places::default(), Gauge::default());
+        let (places, open) = (Places { of_address: 3, taken: Arc::default() }, Gauge::default());
         let [one, other] = [IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2])];
-        let taken: Vec<_> = (0..MAX_OF_ADDRESS).map(|_| places.take(one, &open).unwrap()).collect();
+        let taken: Vec<_> = (0..3).map(|_| places.take(one, &open).unwrap()).collect();
         assert!(places.take(one, &open).is_none());
         assert!(places.take(other, &open).is_some(), "another address has places of its own");
+        let ours: Vec<_> = (0..4).map(|_| places.take([127, 0, 0, 1].into(), &open).unwrap()).collect();
+        drop(ours);
         drop(taken);
         assert_eq!(open.get(), 0);
-        assert!(places.0.lock().unwrap().is_empty());
+        assert!(places.taken.lock().unwrap().is_empty());
         assert!(places.take(one, &open).is_some());
     }
 }

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 use crate::accept::accept;
+use crate::agents::{Agents, Callers};
 use crate::annotator::Annotator;
 use crate::authority::{self, Authority};
 use crate::certificates::{CertificateOptions, Certificates};
@@ -127,7 +128,9 @@ impl Parts {
         let world = World::new(&self.config.mesh, self.seen.clone(), self.authority.roots(), condition, ready);
         self.spawn("world", world.run(queue));
         for watched in &WATCHED {
-            let watch = Watch::new(watched, messages.clone(), self.seen.gauges.objects(watched.kind));
+            let (kind, messages) = (watched.kind, messages.clone());
+            let condition = self.control.readiness.condition(format!("watch of {}", watched.plural));
+            let watch = Watch::new(watched, messages, self.seen.gauges.objects(kind), condition);
             self.spawn("watch", watch.run(self.client.clone()));
         }
         (messages, known)
@@ -143,16 +146,17 @@ impl Parts {
         self.spawn("events", pod_events::run(client.clone(), config.replica.pod.clone(), troubled));
 
         let tokens = Arc::new(Tokens::new(client.clone(), AUDIENCE));
-        let discovery = Discovery::new(Arc::clone(&seen.cache), Arc::clone(&tokens), Arc::clone(&self.counters));
+        let agents = Agents { accounts: config.authority.node_accounts.clone(), pods: Arc::clone(&seen.pods) };
+        let callers = Arc::new(Callers { tokens: Arc::clone(&tokens), agents: agents.clone() });
+        let discovery = Discovery::new(Arc::clone(&seen.cache), callers, Arc::clone(&self.counters));
         let outlet = reports::Outlet { world, annotator, troubles };
-        let accounts = config.authority.node_accounts.clone();
-        let reports = Reports::new(Arc::clone(&tokens), accounts, Arc::clone(&seen.pods), outlet);
+        let reports = Reports::new(Arc::clone(&tokens), agents, outlet);
         let services = Routes::new(discovery.into_service())
             .add_service(NodeReportsServer::new(reports).max_decoding_message_size(MAX_MESSAGE))
             .add_service(self.certificates(tokens));
         let listener = servers::bind(config.servers.nodes)?;
         let begun = control.drain.begun();
-        let connections = accept(listener, Arc::new(tls), seen.gauges.connections.clone(), begun.clone());
+        let connections = accept(listener, tls, nodes::OF_ADDRESS, seen.gauges.connections.clone(), begun.clone());
         self.spawn("nodes", nodes::serve(connections, services, known, begun.clone()));
         self.hold_for_answers();
         Ok(())
@@ -176,8 +180,8 @@ impl Parts {
         let Self { config, authority, control, .. } = self;
         let tls = webhook::tls(serving_config(config.authority.dns_names.clone(), authority.signer())?);
         let begun = control.drain.begun();
-        let connections =
-            accept(servers::bind(config.servers.webhook)?, Arc::new(tls), Gauge::default(), begun.clone());
+        let listener = servers::bind(config.servers.webhook)?;
+        let connections = accept(listener, tls, webhook::OF_ADDRESS, Gauge::default(), begun.clone());
         self.spawn("webhook", webhook::serve(connections, world::options(&config.mesh), begun.clone()));
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! right.
 
 pub(crate) mod ca_bundle;
+mod contest;
 pub(crate) mod roots_config_map;
 
 use std::fmt::Debug;
@@ -19,22 +20,23 @@ use tokio::sync::watch;
 
 use crate::backoff::Backoff;
 use crate::failure::error_chain;
+use contest::Contest;
 
 /// Pauses after failures.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
 /// Follows the object `name` and the roots. `write` is called with the object, if there is one, after every
-/// change of either, and makes right what is not.
+/// change of either, makes right what is not, and says whether it had to.
 async fn keep<K, W, F>(api: Api<K>, name: &str, mut roots: watch::Receiver<Arc<Roots>>, write: W)
 where
     K: kube::Resource + Clone + DeserializeOwned + Debug + Send + 'static,
     W: Fn(Api<K>, Option<K>, String) -> F,
-    F: Future<Output = Result<(), kube::Error>>,
+    F: Future<Output = Result<bool, kube::Error>>,
 {
     let only = watcher::Config::default().fields(&format!("metadata.name={name}"));
     let mut changes = std::pin::pin!(watcher(api.clone(), only));
     let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
-    let mut found = Found::Unknown;
+    let (mut found, mut contest) = (Found::Unknown, Contest::default());
     loop {
         tokio::select! {
             changed = roots.changed() => if changed.is_err() {
@@ -52,7 +54,12 @@ where
         let Found::Known(object) = &found else { continue };
         let pem = roots.borrow_and_update().to_pem();
         match write(api.clone(), object.clone(), pem).await {
-            Ok(()) => backoff.reset(),
+            Ok(wrote) => {
+                backoff.reset();
+                if let Some(pause) = wrote.then(|| contest.wrote(name)).flatten() {
+                    tokio::time::sleep(pause).await;
+                }
+            }
             Err(error) => {
                 tracing::warn!(name, error = error_chain(&error), "cannot keep right");
                 tokio::time::sleep(backoff.next()).await;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use ambit_resources::Kind;
 
-/// A kind of the API, at the one version that is asked for.
+/// A kind of the API, at one version.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Watched {
     /// Which.
@@ -13,6 +13,8 @@ pub(crate) struct Watched {
     pub(crate) group: &'static str,
     /// The version asked for: the API server converts what was written as another.
     pub(crate) version: &'static str,
+    /// The versions that can be read, the best first. Asked for is the first, until the API server has it not.
+    pub(crate) versions: &'static [&'static str],
     /// Its name in paths.
     pub(crate) plural: &'static str,
     /// Which of them; none for all.
@@ -20,8 +22,18 @@ pub(crate) struct Watched {
 }
 
 const fn of(kind: Kind, group: &'static str, plural: &'static str) -> Watched {
-    Watched { kind, group, version: "v1", plural, labels: None }
+    Watched { kind, group, version: "v1", versions: &["v1"], plural, labels: None }
 }
+
+/// A kind of the mesh's: what was installed years ago may have been defined without the newest version.
+const fn mesh(kind: Kind, group: &'static str, versions: &'static [&'static str], plural: &'static str) -> Watched {
+    Watched { versions, ..of(kind, group, plural) }
+}
+
+/// Versions of networking.istio.io.
+const NETWORKING: &[&str] = &["v1", "v1beta1", "v1alpha3"];
+/// Versions of security.istio.io.
+const SECURITY: &[&str] = &["v1", "v1beta1"];
 
 /// Endpoints of Services with a selector are known from the Pods, and sooner.
 const ENDPOINT_SLICES: Watched = Watched {
@@ -36,10 +48,10 @@ pub(crate) const WATCHED: [Watched; 9] = [
     of(Kind::Pod, "", "pods"),
     of(Kind::Service, "", "services"),
     ENDPOINT_SLICES,
-    of(Kind::ServiceEntry, "networking.istio.io", "serviceentries"),
-    of(Kind::WorkloadEntry, "networking.istio.io", "workloadentries"),
-    of(Kind::AuthorizationPolicy, "security.istio.io", "authorizationpolicies"),
-    of(Kind::PeerAuthentication, "security.istio.io", "peerauthentications"),
+    mesh(Kind::ServiceEntry, "networking.istio.io", NETWORKING, "serviceentries"),
+    mesh(Kind::WorkloadEntry, "networking.istio.io", NETWORKING, "workloadentries"),
+    mesh(Kind::AuthorizationPolicy, "security.istio.io", SECURITY, "authorizationpolicies"),
+    mesh(Kind::PeerAuthentication, "security.istio.io", SECURITY, "peerauthentications"),
 ];
 
 /// The kinds whose status is ours to write, and whose writing the webhook judges.

@@ -5,6 +5,7 @@
 
 mod accept;
 mod admission;
+mod agents;
 mod annotator;
 mod app;
 mod authority;

@@ -15,8 +15,12 @@ use crate::failure::error_chain;
 
 /// Pings keep a connection known to be alive, in both ends' interest, and its port open in every firewall.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
-/// Streams of one connection: an agent has a discovery stream, a report, and requests for certificates.
-const MAX_STREAMS: u32 = 128;
+/// Streams of one connection: an agent has a discovery stream, a report, and requests for certificates, of
+/// which more wait for each other; four are signed at a time anyway.
+const MAX_STREAMS: u32 = 8;
+/// Connections of one address. A node's agent has one, and a second while it is replaced; clients behind an
+/// address that is shared have more.
+pub(crate) const OF_ADDRESS: usize = 64;
 /// Bytes of a request's headers. A token has about one thousand.
 const MAX_HEADERS: u32 = 32 << 10;
 /// After this long a connection is asked to be made anew, so that agents spread over replicas that came later.

@@ -6,13 +6,12 @@ use ambit_model::WorkloadUid;
 use ambit_xds::proto::node::node_reports_server::NodeReports;
 use ambit_xds::proto::node::pod_report::State;
 use ambit_xds::proto::node::{PodReport, ReportSummary};
-use ambit_xds::{Authenticator, Caller, caller};
+use ambit_xds::{Authenticator, caller};
 use tokio::sync::mpsc;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::agents::Agents;
 use crate::annotator::{Standing, Wanted};
-use crate::certificates::NodeIdentities;
-use crate::config::ServiceAccountName;
 use crate::pod_events::Trouble;
 use crate::pods::{Pods, Running};
 use crate::world::Message;
@@ -23,8 +22,7 @@ const MAX_REASON: usize = 900;
 /// The service.
 pub(crate) struct Reports<A> {
     authenticator: Arc<A>,
-    accounts: Vec<ServiceAccountName>,
-    pods: Arc<Pods>,
+    agents: Agents,
     outlet: Outlet,
 }
 
@@ -50,39 +48,15 @@ struct Judged {
 }
 
 impl<A: Authenticator> Reports<A> {
-    /// A service that believes agents running as one of `accounts`.
-    pub(crate) fn new(
-        authenticator: Arc<A>,
-        accounts: Vec<ServiceAccountName>,
-        pods: Arc<Pods>,
-        outlet: Outlet,
-    ) -> Self {
-        Self { authenticator, accounts, pods, outlet }
-    }
-
-    /// The node whose agent the caller is.
-    fn node(&self, caller: &Caller) -> Result<Arc<str>, Status> {
-        let is_caller = |account: &ServiceAccountName| {
-            account.namespace == caller.namespace && account.name == caller.service_account
-        };
-        if !self.accounts.iter().any(is_caller) {
-            return Err(Status::permission_denied("only node agents report"));
-        }
-        let denied = |why: &str| Status::permission_denied(why);
-        let pod = caller.pod.as_ref().ok_or_else(|| denied("the token is bound to no pod"))?;
-        let node = self.pods.node_of_pod(&caller.namespace, &pod.name, &pod.uid);
-        let node = node.ok_or_else(|| denied("the caller's pod does not exist"))?;
-        // Clusters before Kubernetes 1.30 put no node into tokens.
-        if caller.node.as_deref().is_some_and(|claimed| *claimed != *node) {
-            return Err(denied("the token is of another node than its pod"));
-        }
-        Ok(node)
+    /// A service that believes `agents`.
+    pub(crate) fn new(authenticator: Arc<A>, agents: Agents, outlet: Outlet) -> Self {
+        Self { authenticator, agents, outlet }
     }
 
     async fn pass(&self, judged: Judged) -> Result<(), Status> {
         let Judged { uid, pod, enrolled, trouble } = judged;
         let stopping = || Status::unavailable("stopping");
-        let report = Message::Report { uid: uid.clone(), enrolled };
+        let report = Message::Report { uid: uid.clone(), pod_uid: Arc::clone(&pod.pod_uid), enrolled };
         self.outlet.world.send(report).await.map_err(|_| stopping())?;
         if let Some(reason) = trouble {
             // Events are a courtesy: where they pile up, they are left out.
@@ -97,10 +71,10 @@ impl<A: Authenticator> Reports<A> {
 impl<A: Authenticator> NodeReports for Reports<A> {
     async fn report(&self, request: Request<Streaming<PodReport>>) -> Result<Response<ReportSummary>, Status> {
         let caller = caller(&*self.authenticator, request.metadata()).await?;
-        let node = self.node(&caller)?;
+        let node = self.agents.node(&caller).map_err(|reason| Status::permission_denied(reason.to_string()))?;
         let mut reports = request.into_inner();
         while let Some(report) = reports.message().await? {
-            if let Some(judged) = judge(&self.pods, &node, report) {
+            if let Some(judged) = judge(&self.agents.pods, &node, report) {
                 self.pass(judged).await?;
             }
         }

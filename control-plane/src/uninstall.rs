@@ -11,8 +11,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::apps::v1::{DaemonSet, DaemonSetStatus, Deployment};
+use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::core::PartialObjectMeta;
 use kube::{Api, Client, ResourceExt};
@@ -64,10 +64,12 @@ pub(crate) enum UninstallError {
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_secs(1);
+/// The pods that have not ended.
+const RUNNING: &str = "status.phase!=Succeeded,status.phase!=Failed";
 const DEPLOYMENT: &str = "ambitd";
 const DAEMON_SET: &str = "ztunnel";
 
-/// Ends when every node is clean. Without an end of its own: the Job it runs in has one.
+/// Ends when every node is clean but for those that do not run. Without an end of its own: the Job it runs in has one.
 pub(crate) async fn run(client: Client, args: &Args) -> Result<(), UninstallError> {
     let deployment = read(&args.patches.join("deployment.json"))?;
     let daemon_set = read(&args.patches.join("daemonset.json"))?;
@@ -109,9 +111,9 @@ async fn release(client: &Client, patch: &Value) -> Result<(), UninstallError> {
     }
 }
 
-/// How many pods have the annotation.
+/// How many pods have the annotation. Those that have ended keep theirs, and nothing of the mesh's.
 async fn captured(pods: &Api<Pod>) -> Result<usize, UninstallError> {
-    let (mut count, mut page) = (0, ListParams::default().limit(500));
+    let (mut count, mut page) = (0, ListParams::default().fields(RUNNING).limit(500));
     loop {
         let list = pods.list_metadata(&page).await.map_err(kubernetes("list pods"))?;
         let is_captured = |pod: &&PartialObjectMeta<Pod>| pod.annotations().contains_key(REDIRECTION);
@@ -127,20 +129,26 @@ async fn clean(client: &Client, patch: &Value) -> Result<(), UninstallError> {
     let pods: Api<Pod> = Api::default_namespaced(client.clone());
     let patched = daemon_sets.patch(DAEMON_SET, &PatchParams::default(), &Patch::Strategic(patch)).await;
     patched.map_err(kubernetes("patch the node agents"))?;
+    let all_nodes: Api<Node> = Api::all(client.clone());
     let mut told = None;
     loop {
         let daemon_set = daemon_sets.get(DAEMON_SET).await.map_err(kubernetes("read the node agents' status"))?;
-        if is_everywhere(&daemon_set) {
-            tracing::info!("every node is clean");
+        let labels = daemon_set.spec.as_ref().and_then(|spec| spec.selector.match_labels.as_ref());
+        let selector: Vec<_> = labels.into_iter().flatten().map(|(key, value)| format!("{key}={value}")).collect();
+        let agents = pods.list(&ListParams::default().labels(&selector.join(","))).await;
+        let agents = agents.map_err(kubernetes("list the node agents"))?.items;
+        let nodes = all_nodes.list(&ListParams::default()).await.map_err(kubernetes("list nodes"))?.items;
+        let progress = Progress::of(&daemon_set, &agents, &nodes);
+        if progress.is_over {
+            if !progress.lost.is_empty() {
+                tracing::warn!(nodes = ?progress.lost, "these nodes do not run, and are not clean");
+            }
+            tracing::info!("every node that runs is clean");
             return Ok(());
         }
-        let labels = daemon_set.spec.and_then(|spec| spec.selector.match_labels).unwrap_or_default();
-        let selector: Vec<_> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        let agents = pods.list(&ListParams::default().labels(&selector.join(","))).await;
-        let nodes = unready_nodes(&agents.map_err(kubernetes("list the node agents"))?.items);
-        if told.as_ref() != Some(&nodes) {
-            tracing::info!(?nodes, "waiting for nodes to be clean");
-            told = Some(nodes);
+        if told.as_ref() != Some(&progress) {
+            tracing::info!(nodes = ?progress.waiting, down = ?progress.lost, "waiting for nodes to be clean");
+            told = Some(progress);
         }
         tokio::time::sleep(PAUSE).await;
     }
@@ -157,23 +165,50 @@ fn is_rolled_out(deployment: &Deployment) -> bool {
     deployment.status.as_ref().is_some_and(observed)
 }
 
-/// Whether each node has a pod of the newest template, and that says it is done.
-fn is_everywhere(daemon_set: &DaemonSet) -> bool {
-    daemon_set.status.as_ref().is_some_and(|status| {
-        status.observed_generation >= daemon_set.metadata.generation
-            && status.updated_number_scheduled.unwrap_or_default() == status.desired_number_scheduled
-            && status.number_ready == status.desired_number_scheduled
-    })
+/// How far cleaning is.
+#[derive(Debug, PartialEq, Eq)]
+struct Progress {
+    /// Nodes that run and whose agent is not done.
+    waiting: BTreeSet<String>,
+    /// Nodes that do not run, and that nobody can clean: there is no use in waiting for them.
+    lost: BTreeSet<String>,
+    /// Whether all others are clean.
+    is_over: bool,
 }
 
-/// Where agents are not ready.
-fn unready_nodes(agents: &[Pod]) -> BTreeSet<String> {
-    let is_ready = |pod: &Pod| {
-        let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
-        conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
-    };
-    let unready = agents.iter().filter(|pod| !is_ready(pod));
-    unready.filter_map(|pod| pod.spec.as_ref()?.node_name.clone()).collect()
+impl Progress {
+    fn of(daemon_set: &DaemonSet, agents: &[Pod], nodes: &[Node]) -> Self {
+        let template = daemon_set.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
+        let wanted = template.and_then(|pod| pod.containers.first()).map(|agent| &agent.args);
+        // By what it was told to do: a pod of the older template is ready, too, and cleans nothing.
+        let is_done = |pod: &Pod| {
+            let told = pod.spec.as_ref().and_then(|pod| pod.containers.first()).map(|agent| &agent.args);
+            let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+            told == wanted && conditions.into_iter().any(|it| it.type_ == "Ready" && it.status == "True")
+        };
+        let runs = |name: &str| {
+            let node = nodes.iter().find(|node| node.metadata.name.as_deref() == Some(name));
+            let conditions = node.and_then(|node| node.status.as_ref()?.conditions.as_ref());
+            conditions.into_iter().flatten().any(|it| it.type_ == "Ready" && it.status == "True")
+        };
+        let (mut waiting, mut lost, mut clean) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        for pod in agents {
+            let Some(node) = pod.spec.as_ref().and_then(|pod| pod.node_name.clone()) else { continue };
+            let those = match (is_done(pod), runs(&node)) {
+                (true, _) => &mut clean,
+                (false, true) => &mut waiting,
+                (false, false) => &mut lost,
+            };
+            those.insert(node);
+        }
+        // A node may have no agent for a moment, between the old one and the new.
+        let expected = |status: &DaemonSetStatus| usize::try_from(status.desired_number_scheduled).unwrap_or_default();
+        let status = daemon_set.status.as_ref();
+        let observed = status.filter(|status| status.observed_generation >= daemon_set.metadata.generation);
+        let found = clean.union(&lost).count();
+        let is_over = waiting.is_empty() && observed.is_some_and(|status| found >= expected(status));
+        Self { waiting, lost, is_over }
+    }
 }
 
 fn kubernetes(what: &'static str) -> impl FnOnce(kube::Error) -> UninstallError {
@@ -201,26 +236,39 @@ mod tests {
     }
 
     #[test]
-    fn nodes_are_clean_when_each_has_a_new_pod_that_is_ready() {
-        let status = |generation: i64, updated: i32, ready: i32| {
-            json!({ "observedGeneration": generation, "desiredNumberScheduled": 2, "updatedNumberScheduled": updated,
-                "numberReady": ready, "currentNumberScheduled": 2, "numberMisscheduled": 0 })
-        };
-        for (status, everywhere) in
-            [(status(2, 2, 2), true), (status(1, 2, 2), false), (status(2, 1, 2), false), (status(2, 2, 1), false)]
-        {
-            let object = json!({ "metadata": { "generation": 2 }, "status": status });
-            assert_eq!(is_everywhere(&serde_json::from_value(object).unwrap()), everywhere, "{status}");
-        }
-    }
-
-    #[test]
-    fn unready_nodes_are_named() {
-        let pod = |node: &str, ready: &str| {
-            json!({ "spec": { "containers": [], "nodeName": node },
+    fn cleaning_is_over_when_each_node_that_runs_has_a_new_agent_that_is_ready() {
+        let agent = |node: &str, argument: &str, ready: &str| {
+            json!({ "spec": { "containers": [{ "name": "agent", "args": [argument] }], "nodeName": node },
                 "status": { "conditions": [{ "type": "Ready", "status": ready }] } })
         };
-        let agents = [pod("a", "True"), pod("b", "False")].map(|pod| serde_json::from_value(pod).unwrap());
-        assert_eq!(unready_nodes(&agents), BTreeSet::from(["b".to_owned()]));
+        let template = &agent("", "clean", "")["spec"];
+        let daemon_set = |generation: i64| {
+            let status = json!({ "observedGeneration": generation, "desiredNumberScheduled": 2,
+                "currentNumberScheduled": 2, "numberMisscheduled": 0, "numberReady": 2 });
+            json!({ "metadata": { "generation": 2 }, "status": status,
+                "spec": { "selector": {}, "template": { "spec": template } } })
+        };
+        let node = |name: &str, ready: &str| json!({ "metadata": { "name": name }, "status": { "conditions": [{ "type": "Ready", "status": ready }] } });
+        let (clean, old) = (|node| agent(node, "clean", "True"), |node| agent(node, "serve", "True"));
+        let none: [&str; 0] = [];
+        // Whether node b runs, the observed generation, the agents; then for whom is waited, who is lost, the end.
+        for (runs, generation, agents, waiting, lost, over) in [
+            ("True", 2, vec![clean("a"), clean("b")], &none[..], &none[..], true),
+            ("True", 1, vec![clean("a"), clean("b")], &none, &none, false),
+            ("True", 2, vec![clean("a"), old("b")], &["b"], &none, false),
+            ("True", 2, vec![clean("a"), agent("b", "clean", "False")], &["b"], &none, false),
+            ("True", 2, vec![clean("a"), clean("b"), old("b")], &["b"], &none, false),
+            ("True", 2, vec![clean("a")], &none, &none, false),
+            ("False", 2, vec![clean("a"), old("b")], &none, &["b"], true),
+            ("Unknown", 2, vec![old("a"), old("b")], &["a"], &["b"], false),
+            ("Unknown", 2, vec![old("b")], &none, &["b"], false),
+        ] {
+            let nodes = [node("a", "True"), node("b", runs)].map(|node| serde_json::from_value(node).unwrap());
+            let daemon_set = serde_json::from_value(daemon_set(generation)).unwrap();
+            let pods: Vec<Pod> = agents.iter().map(|pod| serde_json::from_value(pod.clone()).unwrap()).collect();
+            let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+            let expected = Progress { waiting: names(waiting), lost: names(lost), is_over: over };
+            assert_eq!(Progress::of(&daemon_set, &pods, &nodes), expected, "{agents:?}");
+        }
     }
 }

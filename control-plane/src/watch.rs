@@ -1,9 +1,14 @@
 //! Watching one kind: from the API server's events to changes for the world.
 
+mod discovery;
+mod health;
+
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ambit_resources::{Issue, ObjectId, Parsed, Problem, Refusal, parse_object};
+use ambit_runtime::Condition;
 use futures::StreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client};
@@ -18,9 +23,11 @@ use crate::kinds::{USERS, Watched};
 use crate::raw::{Key, Raw};
 use crate::relist::Relist;
 use crate::world::Message;
+use discovery::served;
+use health::{Health, QUIET};
 
-/// How often a kind is asked for that the API server does not know: its definition may come at any time,
-/// and with it a policy.
+/// How often a kind is asked for that the API server does not have: its definition may come at any time, and
+/// with it a policy.
 const ABSENT_RETRY: Duration = Duration::from_secs(2);
 /// Pauses after other failures.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
@@ -63,7 +70,8 @@ pub(crate) enum What {
 
 /// One kind's watch.
 pub(crate) struct Watch {
-    watched: &'static Watched,
+    watched: Watched,
+    health: Health,
     relist: Relist,
     world: mpsc::Sender<Message>,
     count: Gauge,
@@ -72,41 +80,76 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// A watch that tells `world`, and counts the objects there are in `count`.
-    pub(crate) fn new(watched: &'static Watched, world: mpsc::Sender<Message>, count: Gauge) -> Self {
-        Self { watched, relist: Relist::default(), world, count, source: SOURCE.into() }
+    /// A watch that tells `world`, counts the objects there are in `count`, and says in `condition` when it has
+    /// failed for long.
+    pub(crate) fn new(watched: &Watched, world: mpsc::Sender<Message>, count: Gauge, condition: Condition) -> Self {
+        let health = Health::new(condition);
+        Self { watched: *watched, health, relist: Relist::default(), world, count, source: SOURCE.into() }
     }
 
     /// Watches until the world is gone.
     pub(crate) async fn run(mut self, client: Client) {
-        let api = Api::<Raw>::all_with(client, self.watched);
         // Whoever has no more to listen is about to end too.
-        while self.watch_present(&api).await.is_ok() {
-            tokio::time::sleep(ABSENT_RETRY).await;
-        }
+        while self.watch_present(&client).await.is_ok() && self.look(&client).await.is_ok() {}
     }
 
-    /// Watches as long as the API server knows the kind.
-    async fn watch_present(&mut self, api: &Api<Raw>) -> Result<(), WorldGone> {
-        let mut events = std::pin::pin!(watcher(api.clone(), self.config()));
+    /// Watches as long as the API server has the kind, by its version.
+    async fn watch_present(&mut self, client: &Client) -> Result<(), WorldGone> {
+        let api = Api::<Raw>::all_with(client.clone(), &self.watched);
+        let mut events = std::pin::pin!(watcher(api, self.config()));
         let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
-        while let Some(event) = events.next().await {
+        loop {
+            let event = tokio::select! {
+                event = events.next() => event,
+                () = tokio::time::sleep(QUIET), if self.health.is_failing() => {
+                    self.health.works();
+                    continue;
+                }
+            };
             match event {
-                Ok(event) => {
+                None => return Ok(()),
+                // No more than an intention.
+                Some(Ok(Event::Init)) => self.take(Event::Init).await?,
+                Some(Ok(event)) => {
                     backoff.reset();
+                    self.health.works();
                     self.take(event).await?;
                 }
-                Err(error) if is_absent(&error) => return self.absent().await,
+                Some(Err(error)) if is_absent(&error) => return Ok(()),
                 // The API server no longer remembers what came after; the next event begins a new list.
-                Err(watcher::Error::WatchError(status)) if status.code == 410 => {}
-                Err(error) => {
+                Some(Err(watcher::Error::WatchError(status))) if status.code == 410 => {}
+                Some(Err(error)) => {
                     let pause = backoff.next();
-                    tracing::warn!(kind = %self.watched.kind, error = error_chain(&error), ?pause, "watch failed");
+                    self.failed(&error);
                     tokio::time::sleep(pause).await;
                 }
             }
         }
+    }
+
+    /// Looks why the kind is not there: by another version it may be, and a policy must not be lost for that.
+    async fn look(&mut self, client: &Client) -> Result<(), WorldGone> {
+        match served(client, &self.watched).await {
+            Ok(Some(found)) => {
+                tracing::info!(kind = %found.kind, version = found.version, "watching another version");
+                self.watched = found;
+                return Ok(());
+            }
+            Ok(None) => {
+                self.health.works();
+                self.absent().await?;
+            }
+            // What was there, stays.
+            Err(error) => self.failed(&error),
+        }
+        tokio::time::sleep(ABSENT_RETRY).await;
         Ok(())
+    }
+
+    fn failed(&mut self, error: &dyn Error) {
+        let error = error_chain(error);
+        tracing::warn!(kind = %self.watched.kind, error, "watch failed");
+        self.health.failed(&error);
     }
 
     fn config(&self) -> watcher::Config {
@@ -131,7 +174,7 @@ impl Watch {
         Ok(())
     }
 
-    /// There is no such kind (any more): as good as a list of none.
+    /// There is no such kind (any more), in no version: as good as a list of none.
     async fn absent(&mut self) -> Result<(), WorldGone> {
         self.relist.begin();
         self.count.set(0);
@@ -161,7 +204,7 @@ impl Watch {
     fn read(&self, raw: Raw) -> (ObjectId, What) {
         let id = self.id(&raw.key());
         let standing = USERS.contains(&self.watched.kind).then(|| Box::new(Standing::of(&raw.object)));
-        let what = match parse_object(raw.into_object(self.watched), &self.source) {
+        let what = match parse_object(raw.into_object(&self.watched), &self.source) {
             Ok((Some(parsed), issues)) => What::Put { parsed: Box::new(parsed), issues, standing },
             Ok((None, issues)) | Err(Refusal { issues, .. }) => What::Refused { issues, standing },
         };

@@ -26,10 +26,12 @@ const PATH: &str = "/validate";
 const MAX_BODY: usize = 4 << 20;
 /// Bytes of a request's head; the least that hyper takes.
 const MAX_HEAD: usize = 8192;
-/// Longest wait for the next request's head on an open connection.
+/// Longest wait for the next request's head on an open connection: how long one may be idle.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest wait for a body. The API server itself waits ten seconds for the answer.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Connections of one address, idle ones and handshakes among them.
+pub(crate) const OF_ADDRESS: usize = 16;
 /// Connections served at once: API servers are a handful. More wait, and are served in their turn.
 const MAX_CONNECTIONS: usize = 64;
 

@@ -40,6 +40,8 @@ pub(crate) enum Message {
     Report {
         /// The pod.
         uid: WorkloadUid,
+        /// Its `metadata.uid`: by the time the world hears of it, another pod may have the name.
+        pod_uid: Arc<str>,
         /// Which of both.
         enrolled: bool,
     },
@@ -117,7 +119,7 @@ impl World {
         for message in messages {
             match message {
                 Message::Object(change) => batch.object(change, &self.outlet.pods),
-                Message::Report { uid, enrolled } => batch.report(uid, enrolled),
+                Message::Report { uid, pod_uid, enrolled } => batch.report(uid, &pod_uid, enrolled, &self.outlet.pods),
                 Message::Listed(kind) => drop(self.awaited.remove(&kind)),
             }
         }

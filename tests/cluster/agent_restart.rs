@@ -7,11 +7,11 @@ use anyhow::Result;
 use ambit_tests::cluster::{Agent, Node, Report, SYSTEM, kubectl};
 use ambit_tests::until;
 
-use crate::{mesh, traffic::Traffic};
+use crate::{mesh, traffic::Loaded};
 
 #[test]
 fn an_agent_replaced_disturbs_no_longer_than_its_restart() -> Result<()> {
-    let traffic = Traffic::prepare("agent-replaced")?;
+    let traffic = Loaded::prepare("agent-replaced")?;
     let reports = traffic.during(|| {
         for node in Node::ALL {
             let begin = Instant::now();
@@ -27,7 +27,7 @@ fn an_agent_replaced_disturbs_no_longer_than_its_restart() -> Result<()> {
 
 #[test]
 fn a_killed_agent_disturbs_no_longer_than_its_restart() -> Result<()> {
-    let traffic = Traffic::prepare("agent-killed")?;
+    let traffic = Loaded::prepare("agent-killed")?;
     let reports = traffic.during(|| {
         for node in Node::ALL {
             let agent = Agent::on(node)?;
@@ -48,7 +48,7 @@ fn a_killed_agent_disturbs_no_longer_than_its_restart() -> Result<()> {
 
 #[test]
 fn a_rollout_of_the_agents_leaves_all_pods_enrolled() -> Result<()> {
-    let traffic = Traffic::prepare("agents-rolled")?;
+    let traffic = Loaded::prepare("agents-rolled")?;
     let reports = traffic.during(|| {
         kubectl(&["--namespace", SYSTEM, "rollout", "restart", "daemonset/ztunnel"])?;
         mesh::wait_ready()
@@ -61,7 +61,7 @@ fn a_rollout_of_the_agents_leaves_all_pods_enrolled() -> Result<()> {
 }
 
 /// Once the agents are back nothing fails.
-fn afterwards(traffic: &Traffic) -> Result<()> {
+fn afterwards(traffic: &Loaded) -> Result<()> {
     let reports = traffic.during(|| {
         for _ in 0..10 {
             traffic.clients[0].ask(crate::traffic::URL)?;

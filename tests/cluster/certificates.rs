@@ -6,20 +6,22 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use ambit_identity::{CaOptions, NewRoot};
-use ambit_tests::cluster::{Namespace, PATIENCE, Pod, SYSTEM, kubectl, object};
+use ambit_tests::cluster::{Agent, Namespace, Node, PATIENCE, Pod, SYSTEM, kubectl, object};
 use ambit_tests::until;
 
-use crate::{mesh, traffic::Traffic};
+use crate::{mesh, traffic::Loaded};
 
 /// Renewed every five seconds.
 const LIFETIME: &str = "certificates.lifetimeSeconds=10";
+
+const AGENTS: &str = "--selector=app.kubernetes.io/name=ztunnel";
 
 #[test]
 fn neither_renewal_nor_a_new_root_fails_a_request() -> Result<()> {
     mesh::installed()?;
     mesh::install(&[LIFETIME])?;
     let rotated = (|| {
-        let traffic = Traffic::prepare("rotation")?;
+        let traffic = Loaded::prepare("rotation")?;
         traffic.undisturbed_by(|| renewals(&traffic.clients[0], 3))?;
         traffic.undisturbed_by(|| new_root(&traffic))
     })();
@@ -38,16 +40,24 @@ fn renewals(pod: &Pod, count: usize) -> Result<()> {
 }
 
 /// From the root there is to another, in the three steps of the manual.
-fn new_root(traffic: &Traffic) -> Result<()> {
+fn new_root(traffic: &Loaded) -> Result<()> {
     let old = secret()?;
     let new = NewRoot::generate(&CaOptions::new("cluster.local"))?;
     let both = format!("{}\n{}", old.get("root-cert.pem").context("no roots")?, new.certificate);
     patch(&json!({"root-cert.pem": both}))?;
-    until("both roots, where pods see them", PATIENCE, || {
+    until("both roots, for pods to be given", PATIENCE, || {
         let roots = object(&["--namespace", SYSTEM, "configmap", "istio-ca-root-cert"]).ok()?;
-        let roots = roots.pointer("/data/root-cert.pem")?.as_str()?.to_owned();
-        (roots.matches("BEGIN CERTIFICATE").count() == 2).then_some(())
+        are_both(roots.pointer("/data/root-cert.pem")?.as_str()?)
     })?;
+    // The kubelet looks at what it mounted once a minute, and when the pod is changed.
+    kubectl(&["--namespace", SYSTEM, "annotate", "pods", AGENTS, "--overwrite", "rotated=now"])?;
+    for node in Node::ALL {
+        let uid = Agent::on(node)?.pod().text("/metadata/uid")?;
+        let file = format!("/var/lib/kubelet/pods/{uid}/volumes/kubernetes.io~configmap/*/root-cert.pem");
+        until("both roots, where the agent reads them", 2 * PATIENCE, || {
+            are_both(&node.exec(&format!("cat {file}")).ok()?)
+        })?;
+    }
     renewals(&traffic.clients[0], 2)?;
     patch(&json!({"ca-cert.pem": new.certificate, "ca-key.pem": new.key, "cert-chain.pem": ""}))?;
     // Replicas that run wait a while before they sign with the new key; those that start do not.
@@ -61,6 +71,10 @@ fn new_root(traffic: &Traffic) -> Result<()> {
     let [client] = late.start(&[ambit_tests::cluster::client("client", 2)], ["client"])?;
     client.wait_enrolled(true)?;
     client.wait_answered("http://web.rotation/debug").map(drop)
+}
+
+fn are_both(roots: &str) -> Option<()> {
+    (roots.matches("BEGIN CERTIFICATE").count() == 2).then_some(())
 }
 
 fn secret() -> Result<BTreeMap<String, String>> {

@@ -7,7 +7,7 @@ use anyhow::Result;
 use ambit_tests::cluster::{App, Namespace, Pod, client, server};
 use ambit_tests::{AccessLine, Capture, Traffic};
 
-use crate::mesh;
+use crate::{mesh, traffic::Loaded};
 
 const URL: &str = "http://web/debug";
 
@@ -39,6 +39,23 @@ fn a_label_enrols_running_pods_and_its_removal_lets_them_go() -> Result<()> {
     let (_, traffic) = recorded(client, web)?;
     assert!(traffic.contains(b"GET /debug"), "in the clear again");
     assert_eq!(lives()?, before, "nothing was restarted");
+    Ok(())
+}
+
+#[test]
+fn labels_come_and_go_under_load() -> Result<()> {
+    let traffic = Loaded::prepare("enrolled-under-load")?;
+    let pods = traffic.shop.pods("app")?;
+    let reports = traffic.during(|| {
+        for _ in 0..2 {
+            traffic.shop.release()?;
+            pods.iter().try_for_each(|pod| pod.wait_enrolled(false))?;
+            traffic.shop.enrol()?;
+            pods.iter().try_for_each(|pod| pod.wait_enrolled(true))?;
+        }
+        Ok(())
+    })?;
+    assert!(reports.iter().all(|report| report.answered() > 0));
     Ok(())
 }
 

@@ -23,7 +23,8 @@ pub(crate) fn install(values: &[&str]) -> Result<()> {
     let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/charts/ambit");
     let chart = chart.to_string_lossy();
     let mut arguments = vec!["upgrade", RELEASE, &chart, "--install", "--namespace", SYSTEM, "--create-namespace"];
-    arguments.extend(["--wait", "--timeout=3m", "--reset-values"]);
+    // Nobody's long download is cut here: agents may end sooner than users' do.
+    arguments.extend(["--wait", "--timeout=3m", "--reset-values", "--set", "ztunnel.drainSeconds=5"]);
     arguments.extend(values.iter().flat_map(|value| ["--set", value]));
     helm(&arguments)?;
     wait_ready()

@@ -10,14 +10,14 @@ use crate::mesh;
 pub(crate) const URL: &str = "http://web/debug";
 
 /// A meshed namespace: servers on both nodes, a client that makes connections, one that keeps them.
-pub(crate) struct Traffic {
+pub(crate) struct Loaded {
     /// The namespace.
     pub(crate) shop: Namespace,
     /// Both clients, on node 1.
     pub(crate) clients: [Pod; 2],
 }
 
-impl Traffic {
+impl Loaded {
     /// Sets it up; nothing is asked yet.
     pub(crate) fn prepare(name: &str) -> Result<Self> {
         mesh::installed()?;

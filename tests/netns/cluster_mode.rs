@@ -219,6 +219,35 @@ fn a_successor_of_the_same_name_and_address_is_not_taken_for_its_predecessor() -
 }
 
 #[test]
+fn a_pod_deleted_by_force_stays_captured_while_its_network_is_there() -> Result<()> {
+    let mut pair = Pair::enrolled()?;
+    pair.wait_tunnelled()?;
+    pair.fleet.control_plane.remove(&running(&pair.client));
+    pair.fleet.agent(1)?.wait_log("it stays captured")?;
+    assert!(pair.ask()?.is_turned_down(), "what is left of it went on, in plaintext or as what it was");
+    pair.fleet.hide(&pair.client)?;
+    wait_answered(&pair.client.netns(), pair.web.at(PORT))
+}
+
+#[test]
+fn a_pod_whose_addresses_another_claims_stays_captured() -> Result<()> {
+    let mut pair = Pair::enrolled()?;
+    let (claimed, third) = (running(&pair.client), pair.fleet.pod("third", 1)?);
+    pair.fleet.control_plane.put_workload(&workload(&pair.client, &[]));
+    pair.fleet.control_plane.put_workload(&ambit_model::Workload {
+        uid: ambit_model::WorkloadUid::pod("Kubernetes", "shop", "claimant"),
+        ..claimed
+    });
+    // Enrolled in a pass that knows of it.
+    pair.fleet.control_plane.put(&running(&third), "third", true);
+    pair.fleet.control_plane.wait_report("third", State::Enrolled)?;
+    pair.wait_tunnelled()?;
+    let log = pair.fleet.agent(1)?.log();
+    assert!(!log.contains("released") && !log.contains("it stays captured"), "{log}");
+    Ok(())
+}
+
+#[test]
 fn a_namespace_of_a_process_is_a_pods_only_in_the_pods_cgroup() -> Result<()> {
     let mut fleet = Fleet::new()?;
     let uid = format!("0d1c8f2e-7a1b-4c3d-9e8f-{:012x}", std::process::id());
@@ -231,6 +260,7 @@ fn a_namespace_of_a_process_is_a_pods_only_in_the_pods_cgroup() -> Result<()> {
     fleet.start_agent(1, &[])?;
     let reason = fleet.control_plane.wait_report(&uid, State::Failed)?;
     assert!(reason.contains("no network namespace"), "{reason}");
+    fleet.agent(1)?.wait_ready().context("a pod's own trouble is not the node's")?;
 
     let _cgroup = Cgroup::of(&uid, sleep.id())?;
     fleet.control_plane.wait_report(&uid, State::Enrolled)?;

@@ -1,7 +1,8 @@
-//! `cargo xtask bench`: no mesh, a bare pair of proxies and the mesh, side by side in one run on the
-//! same namespaces. Method and reading: docs/benchmarks.md.
+//! `cargo xtask bench`. Of `l4`: no mesh, a bare pair of proxies and the mesh, side by side in one run on
+//! the same namespaces. Method and reading: docs/benchmarks.md.
 
 mod bulk;
+mod control_plane;
 mod enforcement;
 mod footprint;
 mod held;
@@ -38,6 +39,8 @@ pub(crate) struct Args {
 enum Subject {
     /// Between pods of two nodes: throughput, latency, connections, CPU, memory, enforcement.
     L4(L4),
+    /// A real API server, thousands of pods as objects, a stream for each of many nodes.
+    ControlPlane(control_plane::Options),
 }
 
 #[derive(clap::Args)]
@@ -84,7 +87,13 @@ impl L4 {
 
 /// Runs a benchmark and prints what it found.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let Subject::L4(options) = &args.subject;
+    match &args.subject {
+        Subject::L4(options) => l4(options),
+        Subject::ControlPlane(options) => control_plane::run(options),
+    }
+}
+
+fn l4(options: &L4) -> Result<()> {
     let extent = options.extent();
     let proxy = prepare(!options.without_mesh)?;
     let mut samples = Samples::default();
@@ -93,10 +102,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let facts = machine::facts(extent, options.quick);
     report::print(&samples)?;
     if let Some(file) = &options.json {
-        let text = serde_json::to_string_pretty(&report::json(&facts, &samples))?;
-        std::fs::write(file, text + "\n").with_context(|| format!("write {}", file.display()))?;
+        write(file, &report::json(&facts, &samples))?;
     }
     measured
+}
+
+/// Writes a report for programs.
+fn write(file: &Path, report: &serde_json::Value) -> Result<()> {
+    let text = serde_json::to_string_pretty(report)?;
+    std::fs::write(file, text + "\n").with_context(|| format!("write {}", file.display()))
 }
 
 /// Installs and builds what is missing, and gives the bare proxy's path.

@@ -92,6 +92,12 @@ pub(crate) fn helm() -> Result<PathBuf> {
     build::helm()
 }
 
+/// The folder with Kubernetes' programs, which are built if need be.
+pub(crate) fn kubernetes() -> Result<PathBuf> {
+    build::kubernetes()?;
+    Ok(programs::folder())
+}
+
 /// What the programs come in, and what the harness itself calls.
 const PACKAGES: [&str; 9] = [
     "busybox-static",

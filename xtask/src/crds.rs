@@ -12,7 +12,7 @@ use crate::workspace;
 use definition::{Column, Definition, Rule};
 
 /// Where they go.
-const FOLDER: &str = "deploy/charts/ambit/crds";
+const FOLDER: &str = "deploy/charts/ambit/files/crds";
 
 #[derive(Clone, Copy, Default, clap::Args)]
 pub(crate) struct Args {
@@ -85,12 +85,18 @@ const DEFINITIONS: [Definition; 4] = [
                 message: "only one of workloadSelector and endpoints can be set",
             },
             Rule {
+                at: "hosts",
+                rule: "self.all(host, host.matches('^([*][.])?[a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?\
+                       ([.][a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?)*$'))",
+                message: "a host must be a DNS name, with or without *. before it",
+            },
+            Rule {
                 at: "ports",
                 rule: "self.all(port, self.exists_one(other, other.number == port.number))",
                 message: "a port number can be used once only",
             },
         ],
-        bounds: &[("hosts", 256), ("ports", 64), ("endpoints", 1024)],
+        bounds: &[("hosts", 256), ("hosts[]", 253), ("ports", 64), ("endpoints", 1024)],
     },
     Definition {
         kind: Kind::WorkloadEntry,

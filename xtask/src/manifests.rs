@@ -65,7 +65,7 @@ const UNINSTALL_HEADER: &str = "\
 
 /// Without hooks: the one there is begins to uninstall.
 fn mesh() -> Result<String> {
-    Ok(format!("{HEADER}{}\n", template(&["--no-hooks"])?))
+    Ok(format!("{HEADER}{}\n", template(&["--no-hooks", "--set=crds.install=false"])?))
 }
 
 fn uninstall() -> Result<String> {

@@ -13,7 +13,7 @@ use anyhow::Context;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::config::{Config, SourceConfig};
 use crate::enrolment::{Enrolment, Standings};
 use crate::feed::Feed;
 use crate::keeper::Keeper;
@@ -78,6 +78,7 @@ pub(crate) async fn run(config: Config, logs: Logs) -> anyhow::Result<ExitCode> 
         metrics: agent.clone(),
         recorder: Recorder::new(Arc::clone(&logs.metrics.traffic), logs.access.clone()),
         drain: drain.clone(),
+        closed: closed(&config.source, drain),
         max_connections_per_pod: config.workers.max_connections_per_pod,
     };
     let mut workers = Vec::new();
@@ -109,6 +110,15 @@ pub(crate) async fn run(config: Config, logs: Logs) -> anyhow::Result<ExitCode> 
         tracing::warn!("the access log could not be written to its end");
     }
     Ok(outcome.into())
+}
+
+/// When no more connections are accepted. A DaemonSet starts the next agent when this one has ended: until
+/// then there is nobody else to take them. Elsewhere a successor may be there already.
+fn closed(source: &SourceConfig, drain: &Drain) -> CancellationToken {
+    match source {
+        SourceConfig::Folder(_) => drain.begun().clone(),
+        SourceConfig::ControlPlane(_) => drain.cut_off().clone(),
+    }
 }
 
 /// The kernel side.

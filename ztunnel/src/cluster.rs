@@ -6,12 +6,13 @@
 
 mod client;
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
 mod held;
 mod last_good;
 mod mesh;
 mod overlay;
 mod sandboxes;
+mod stand_in;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +25,7 @@ use ambit_xds::{Rejected, TypeUrl, Update};
 use bytes::Bytes;
 use rustls::pki_types::CertificateDer;
 use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep_until};
 
 use crate::outlet::Outlet;
 use held::{Held, Kept};
@@ -45,6 +47,8 @@ pub(crate) struct Cluster {
     meshed: watch::Sender<Option<Arc<BTreeSet<Arc<str>>>>>,
     /// Told of changes of the resources in force.
     changed: Notify,
+    /// Told of those among them that the next start should not do without: this node's pods, policy, trust.
+    urgent: Notify,
 }
 
 #[derive(Default)]
@@ -68,22 +72,29 @@ impl Cluster {
             }
         }
         let (meshed, _) = watch::channel(None);
-        Self { inner: Mutex::new(inner), outlet, bundle, meshed, changed: Notify::new() }
+        Self { inner: Mutex::new(inner), outlet, bundle, meshed, changed: Notify::new(), urgent: Notify::new() }
     }
 
     /// Takes a change, and says what of it is not valid.
     pub(crate) fn take(&self, update: Update) -> Result<(), Vec<Rejected>> {
         let Update { type_url, resources, removed, first_complete } = update;
         let mut inner = self.lock();
+        let mut urgent = !inner.open || type_url != TypeUrl::Address;
         let mut rejected = Vec::new();
         for resource in resources {
             let kept = Kept { version: resource.version, body: resource.body };
+            urgent |= inner.mesh.is_own(&resource.name);
             if let Err(error) = inner.mesh.put(type_url, &resource.name, kept) {
-                tracing::error!(%type_url, %error, "refused a resource; what was valid of that name stays in force");
+                if inner.mesh.lacks(type_url, &resource.name) {
+                    tracing::error!(%error, "cannot read a policy; everything it may mean is denied until it can be");
+                } else {
+                    tracing::error!(%type_url, %error, "refused a resource; what was valid of that name stays in force");
+                }
                 rejected.push(Rejected { name: resource.name.to_string(), reason: error.fault.to_string() });
             }
         }
         for name in removed {
+            urgent |= inner.mesh.is_own(&name);
             if let Err(error) = inner.mesh.remove(type_url, &name) {
                 tracing::error!(%type_url, %error, "the control plane removed what cannot have been there");
             }
@@ -94,7 +105,8 @@ impl Cluster {
         self.publish(&mut inner);
         // What is kept is complete, or the next start would do without what is missing.
         if inner.open {
-            self.changed.notify_one();
+            let whom = if urgent { &self.urgent } else { &self.changed };
+            whom.notify_one();
         }
         if rejected.is_empty() { Ok(()) } else { Err(rejected) }
     }
@@ -105,7 +117,7 @@ impl Cluster {
         if inner.open {
             return;
         }
-        if inner.kept && inner.mesh.lacking().is_empty() {
+        if inner.kept {
             tracing::warn!(why, "the control plane is away: the last good state is in force");
             inner.open = true;
             self.publish(&mut inner);
@@ -150,21 +162,22 @@ impl Cluster {
         self.lock().mesh.held().versions()
     }
 
-    /// Waits for a change, then gives the resources in force.
-    pub(crate) async fn next_held(&self) -> Held {
-        self.changed.notified().await;
+    /// Waits for a change, then gives the resources in force: at once where the next start should not do
+    /// without it, not before `others` for any other.
+    pub(crate) async fn next_held(&self, others: Instant) -> Held {
+        let late = async {
+            self.changed.notified().await;
+            sleep_until(others).await;
+        };
+        tokio::select! {
+            () = self.urgent.notified() => {}
+            () = late => {}
+        }
         self.lock().mesh.held().clone()
     }
 
     fn publish(&self, inner: &mut Inner) {
         if !inner.open {
-            let lacking: Vec<_> = inner.mesh.lacking().iter().map(|name| &**name).collect();
-            // Without a policy that was never valid, more would be allowed than its writer meant.
-            if !lacking.is_empty() {
-                let names = lacking.join(", ");
-                self.outlet.problem(format!("nothing is in force: a policy was never valid (see the log): {names}"));
-                return;
-            }
             if !NEEDED.iter().all(|needed| inner.complete.contains(needed)) {
                 return;
             }

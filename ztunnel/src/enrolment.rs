@@ -5,6 +5,7 @@
 //! there, or let into a half-prepared pod. A pod that cannot be enrolled stays out, and readiness and
 //! log say why; it is tried again.
 
+mod orphan;
 mod standing;
 mod wanted;
 
@@ -29,8 +30,9 @@ use crate::pod::{Pod, PodError, SharedPod};
 use crate::routing::{self, Families, RoutingError};
 use crate::worker::{Command, WorkerHandle};
 
+use orphan::{Orphan, is_let_go};
 pub(crate) use standing::{Standing, Standings, State};
-use wanted::{Wanted, wanted};
+use wanted::{Wanted, locate, wanted};
 
 /// Why a pod is not captured.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +72,8 @@ pub(crate) struct Enrolment {
     metrics: AgentMetrics,
     enrolled: BTreeMap<WorkloadUid, Enrolled>,
     failed: BTreeMap<WorkloadUid, Failure>,
+    /// Pods whose object is gone while their network may not be, by the cookie of their namespace.
+    orphans: BTreeMap<u64, Orphan>,
     /// Pods that are not to be captured, with Kubernetes' uid.
     released: BTreeMap<WorkloadUid, Arc<str>>,
     /// Pods an earlier agent of this node left captured, until it is known whose they are.
@@ -123,6 +127,7 @@ impl Enrolment {
             metrics,
             enrolled: BTreeMap::new(),
             failed: BTreeMap::new(),
+            orphans: BTreeMap::new(),
             released: BTreeMap::new(),
         })
     }
@@ -136,16 +141,15 @@ impl Enrolment {
     /// mesh destinations is brought up to date first.
     pub(crate) async fn reconcile(&mut self, snapshot: &Arc<Snapshot>, pods: &[LocalPod]) {
         self.tell_destinations(snapshot);
-        let mut wanted = wanted(snapshot, pods, self.finder.as_mut()).await;
-        let waiting = self.finder.is_some() && wanted.values().any(Wanted::is_without_address);
-        // In standalone mode it is a mistake of whoever wrote it, and told.
-        wanted.retain(|_, pod| self.finder.is_none() || !pod.is_without_address());
+        let (wanted, waiting) = self.wanted(snapshot, pods).await;
         let gone: Vec<_> = self.enrolled.keys().filter(|uid| !wanted.contains_key(*uid)).cloned().collect();
         for uid in gone {
             if let Some(enrolled) = self.enrolled.remove(&uid) {
-                self.release(&enrolled.pod);
+                let let_go = is_let_go(pods, &uid, &enrolled.wanted.pod_uid);
+                self.lose(enrolled, let_go);
             }
         }
+        self.end_orphans(pods);
         self.prefetch_certificates(&wanted).await;
         for (uid, pod) in &wanted {
             if !self.enrolled.get(uid).is_some_and(|enrolled| pod.is_met_by(&enrolled.wanted, &enrolled.pod)) {
@@ -158,9 +162,27 @@ impl Enrolment {
         }
         let identities: HashSet<&Identity> = wanted.values().map(|pod| &pod.identity).collect();
         self.tls.retain(|identity| identities.contains(identity));
-        let released = pods.iter().filter(|pod| !pod.enrol);
+        let released = pods.iter().filter(|pod| !pod.enrol && !pod.ended);
         self.released = released.map(|pod| (pod.uid.clone(), Arc::clone(&pod.pod_uid))).collect();
         self.metrics.enrolled_pods.set(i64::try_from(self.enrolled.len()).unwrap_or(i64::MAX));
+    }
+
+    /// The pods that should be captured, and whether there are more, whose addresses have not come yet.
+    async fn wanted(&mut self, snapshot: &Snapshot, pods: &[LocalPod]) -> (BTreeMap<WorkloadUid, Wanted>, bool) {
+        let mut wanted = wanted(snapshot, pods);
+        // In standalone mode a pod without an address is a mistake of whoever wrote it, and told.
+        let Some(finder) = &mut self.finder else { return (wanted, false) };
+        let orphans = self.orphans.values().filter(|orphan| !orphan.is_among(pods));
+        locate(&mut wanted, finder, orphans.map(|orphan| Arc::clone(&orphan.pod.netns)).collect()).await;
+        for (uid, pod) in &mut wanted {
+            if let Some(enrolled) = self.enrolled.get(uid) {
+                pod.keep_addresses_of(&enrolled.wanted);
+            }
+        }
+        let all = wanted.len();
+        wanted.retain(|_, pod| !pod.is_without_address());
+        let waiting = wanted.len() < all;
+        (wanted, waiting)
     }
 
     /// Asks for the certificates that are missing, all at once, and waits a moment. A slow authority holds
@@ -209,14 +231,19 @@ impl Enrolment {
             tracing::error!(pod = %pod.uid, error = &error as &dyn std::error::Error, "cannot release the pod (yet)");
             self.inherited.insert(cookie, pod.for_kernel());
         }
-        for worker in &self.workers {
-            worker.tell(Command::Remove(cookie));
-        }
+        self.dismiss(cookie);
         // Its open connections are cut at the same time, so nobody needs the way back any more.
         if let Err(error) = routing::remove(&pod.netns, Families::of(&pod.addresses)) {
             tracing::warn!(pod = %pod.uid, error = &error as &dyn std::error::Error, "cannot remove the routing rule");
         }
         tracing::info!(pod = %pod.uid, "released");
+    }
+
+    /// Has the workers serve a pod no more, and cut its connections.
+    fn dismiss(&self, cookie: u64) {
+        for worker in &self.workers {
+            worker.tell(Command::Remove(cookie));
+        }
     }
 
     /// Captures a pod, or captures it anew where its addresses changed: then it stays captured throughout.
@@ -228,9 +255,11 @@ impl Enrolment {
                 self.failed.remove(uid);
                 let cookie = pod.netns.cookie();
                 self.inherited.remove(&cookie);
+                self.orphans.remove(&cookie);
                 let before = self.enrolled.insert(uid.clone(), Enrolled { pod, wanted: wanted.clone() });
                 if let Some(before) = before.filter(|before| before.pod.netns.cookie() != cookie) {
-                    self.release(&before.pod);
+                    let let_go = before.wanted.pod_uid == wanted.pod_uid;
+                    self.lose(before, let_go);
                 }
             }
             Err(error) => {
@@ -256,9 +285,10 @@ impl Enrolment {
         if let Some((by, _)) = taken {
             return Err(PodError::NetNsTaken { by: by.clone() }.into());
         }
-        // One that an earlier agent captured is refused everything until somebody serves it.
-        let inherited = self.inherited.contains_key(&pod.netns.cookie());
-        if !inherited && self.certificates.current(&wanted.identity).is_none() {
+        // One that is captured already is refused everything until somebody serves it.
+        let cookie = pod.netns.cookie();
+        let captured = self.inherited.contains_key(&cookie) || self.orphans.contains_key(&cookie);
+        if !captured && self.certificates.current(&wanted.identity).is_none() {
             return Err(EnrolError::NoCertificateYet { identity: wanted.identity.clone() });
         }
         let (mut all, mut keys) = (Vec::new(), Vec::new());
@@ -331,14 +361,24 @@ impl Enrolment {
         released.chain(enrolled).chain(failed).collect()
     }
 
-    /// Why this node is not ready, though its pods may be enrolled.
+    /// Why this node is not ready, though its pods may be enrolled. In a cluster what is wrong with single
+    /// pods is not among it: reports, metrics and log tell of it, and it must not hold up the upgrade of
+    /// every node's agent.
     pub(crate) fn problems(&self) -> Vec<String> {
+        let in_cluster = self.finder.is_some();
         let destinations =
             self.refused.iter().map(|reason| format!("the kernel lacks the mesh's destinations: {reason}"));
         let identities: BTreeSet<_> = self.enrolled.values().map(|enrolled| &enrolled.wanted.identity).collect();
-        let certificates = identities.into_iter().filter(|identity| self.certificates.current(identity).is_none());
-        let certificates = certificates.map(|identity| format!("there is no certificate for {identity}"));
-        let pods = self.failed.iter().map(|(uid, failure)| format!("{uid} is not enrolled: {}", failure.reason));
+        let all = identities.len();
+        let lacking = identities.into_iter().filter(|identity| self.certificates.current(identity).is_none());
+        let mut certificates: Vec<_> =
+            lacking.map(|identity| format!("there is no certificate for {identity}")).collect();
+        // Without a single one it is no pod's own trouble.
+        if in_cluster && certificates.len() < all {
+            certificates.clear();
+        }
+        let pods = self.failed.iter().filter(|_| !in_cluster);
+        let pods = pods.map(|(uid, failure)| format!("{uid} is not enrolled: {}", failure.reason));
         destinations.chain(self.problem.clone()).chain(certificates).chain(pods).collect()
     }
 

@@ -235,6 +235,7 @@ pub(crate) fn local_pods(compiled: &Compiled, node: &str) -> Arc<[LocalPod]> {
         uid: workload.uid.clone(),
         pod_uid: Arc::default(),
         enrol: true,
+        ended: false,
         netns: compiled.netns.get(&workload.uid).map(|path| Place::File(path.to_path_buf())),
     })
     .collect()

@@ -86,11 +86,15 @@ async fn tunnel(worker: &Rc<Worker>, accepted: Accepted) -> Result<(), CloseReas
         tokio::task::spawn_local(connection(Rc::clone(worker), Rc::clone(&tunnel), request));
     });
     let mut serving = pin!(serving);
+    // One that came while we drain is served to the end: its peer has nowhere else to go.
+    let draining = worker.drain.begun();
+    let is_late = draining.is_cancelled();
     // What proved the peer's identity does so no longer: its next connections prove it anew.
     let ended = tokio::select! {
         ended = &mut serving => ended,
         () = expired => { no_more.cancel(); serving.await }
         () = trust_changed => { no_more.cancel(); serving.await }
+        () = draining.cancelled(), if !is_late => { no_more.cancel(); serving.await }
     };
     match ended {
         // Once told to open no more streams a client may hang up as it likes; streams that broke say so.

@@ -174,9 +174,12 @@ impl Drop for Registered {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use ambit_model::{Action, Authorization, PolicyKey, Scope};
 
     use super::*;
+    use crate::cluster::fixtures::workload;
 
     fn deny_all() -> Authorization {
         Authorization {
@@ -208,6 +211,38 @@ mod tests {
         assert_eq!(list.judge_again(&Snapshot::default()), 0, "a cut connection was judged again");
         drop(registered);
         assert!(list.open.borrow().is_empty());
+    }
+
+    #[test]
+    fn of_unknown_policies_those_of_peer_authentications_deny_plaintext_and_nothing_else() {
+        let key = |text: &str| {
+            let (namespace, name) = text.split_once('/').unwrap();
+            PolicyKey { namespace: namespace.into(), name: name.into() }
+        };
+        let never = |text: &str| Authorization {
+            key: key(text),
+            scope: Scope::WorkloadSelector,
+            action: Action::Deny,
+            ..deny_all()
+        };
+        let derived = "shop/ambit_peer_authentication_web";
+        for (listed, known, plaintext) in [
+            ("shop/users", None, true),
+            ("istio-system/ambit_strict", None, false),
+            (derived, None, false),
+            (derived, Some(derived), true),
+        ] {
+            let mut web = workload("web", &["10.0.0.2".parse().unwrap()]);
+            Arc::make_mut(&mut web.application).authorization_policies = [key(listed)].into();
+            let plain = subject(&web.uid);
+            let mut tunnelled = plain.clone();
+            if let Subject::Inbound { source, .. } = &mut tunnelled {
+                *source = Some(Identity::new("cluster.local", "shop", "client"));
+            }
+            let snapshot = Snapshot::build(vec![web], Vec::new(), known.map(never).into_iter().collect());
+            assert_eq!(plain.judge(&snapshot).is_ok(), plaintext, "{listed} in plaintext");
+            assert!(tunnelled.judge(&snapshot).is_ok(), "{listed} in a tunnel");
+        }
     }
 
     #[test]

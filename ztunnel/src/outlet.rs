@@ -29,6 +29,8 @@ pub(crate) struct LocalPod {
     pub(crate) pod_uid: Arc<str>,
     /// Whether it is to be captured.
     pub(crate) enrol: bool,
+    /// Whether its network has ended, by the container runtime's word: nothing is left of it to capture.
+    pub(crate) ended: bool,
     /// Its network namespace, where anybody said.
     pub(crate) netns: Option<Place>,
 }

@@ -44,6 +44,8 @@ pub(crate) struct WorkerParts {
     pub(crate) recorder: Recorder,
     /// Stop order.
     pub(crate) drain: Drain,
+    /// Cancelled when no more connections are accepted.
+    pub(crate) closed: CancellationToken,
     /// Most open connections of one pod, each way.
     pub(crate) max_connections_per_pod: usize,
 }
@@ -139,7 +141,7 @@ impl WorkerHandle {
 }
 
 async fn run(parts: WorkerParts, kernel: Kernel, mut commands: mpsc::UnboundedReceiver<Command>) {
-    let published = parts.published.clone();
+    let (published, closed) = (parts.published.clone(), parts.closed);
     let worker = Rc::new(Worker {
         state: parts.state,
         tls: parts.tls,
@@ -161,7 +163,7 @@ async fn run(parts: WorkerParts, kernel: Kernel, mut commands: mpsc::UnboundedRe
     while let Some(command) = commands.recv().await {
         match command {
             Command::Add(pod, listeners) => {
-                let stop = worker.drain.begun().child_token();
+                let stop = closed.child_token();
                 if let Some(before) = pods.insert(pod.netns.cookie(), stop.clone()) {
                     before.cancel();
                 }

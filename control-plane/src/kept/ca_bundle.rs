@@ -18,13 +18,13 @@ pub(crate) async fn keep(client: Client, name: String, roots: watch::Receiver<Ar
 
 type Configuration = ValidatingWebhookConfiguration;
 
-async fn write(api: Api<Configuration>, found: Option<Configuration>, wanted: String) -> Result<(), kube::Error> {
-    let Some(found) = found else { return Ok(()) };
+async fn write(api: Api<Configuration>, found: Option<Configuration>, wanted: String) -> Result<bool, kube::Error> {
+    let Some(found) = found else { return Ok(false) };
     let wanted = ByteString(wanted.into_bytes());
     let webhooks = found.webhooks.iter().flatten();
     let wrong: Vec<_> = webhooks.filter(|webhook| webhook.client_config.ca_bundle.as_ref() != Some(&wanted)).collect();
     if wrong.is_empty() {
-        return Ok(());
+        return Ok(false);
     }
     // Strategic: the list is merged by name, so that everything else of each webhook stays.
     let right = |name: &str| json!({ "name": name, "clientConfig": { "caBundle": &wanted } });
@@ -32,7 +32,7 @@ async fn write(api: Api<Configuration>, found: Option<Configuration>, wanted: St
     let patch = Patch::Strategic(json!({ "webhooks": webhooks }));
     match api.patch(&found.name_any(), &PatchParams::default(), &patch).await {
         // Removed meanwhile: nothing to keep.
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-        written => written.map(drop),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
+        written => written.map(|_| true),
     }
 }

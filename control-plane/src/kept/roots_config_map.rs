@@ -20,19 +20,19 @@ pub(crate) async fn keep(client: Client, namespace: String, roots: watch::Receiv
     super::keep(Api::namespaced(client, &namespace), NAME, roots, write).await;
 }
 
-async fn write(api: Api<ConfigMap>, found: Option<ConfigMap>, wanted: String) -> Result<(), kube::Error> {
+async fn write(api: Api<ConfigMap>, found: Option<ConfigMap>, wanted: String) -> Result<bool, kube::Error> {
     let Some(found) = found else { return create(&api, wanted).await };
     if found.data.as_ref().and_then(|data| data.get(KEY)) == Some(&wanted) {
-        return Ok(());
+        return Ok(false);
     }
     let patch = Patch::Merge(json!({ "data": { KEY: &wanted } }));
     match api.patch(NAME, &PatchParams::default(), &patch).await {
         Err(kube::Error::Api(status)) if status.code == 404 => create(&api, wanted).await,
-        written => written.map(drop),
+        written => written.map(|_| true),
     }
 }
 
-async fn create(api: &Api<ConfigMap>, wanted: String) -> Result<(), kube::Error> {
+async fn create(api: &Api<ConfigMap>, wanted: String) -> Result<bool, kube::Error> {
     let map = ConfigMap {
         metadata: ObjectMeta { name: Some(NAME.to_owned()), ..ObjectMeta::default() },
         data: Some(BTreeMap::from([(KEY.to_owned(), wanted)])),
@@ -40,7 +40,7 @@ async fn create(api: &Api<ConfigMap>, wanted: String) -> Result<(), kube::Error>
     };
     match api.create(&PostParams::default(), &map).await {
         // Another replica was faster; the watch shows what it wrote.
-        Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
-        created => created.map(drop),
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
+        created => created.map(|_| true),
     }
 }

@@ -46,8 +46,13 @@ impl Batch {
         self.inputs.push(input);
     }
 
-    /// A node's agent has spoken.
-    pub(super) fn report(&mut self, uid: WorkloadUid, enrolled: bool) {
+    /// A node's agent has spoken, of a pod that may have gone since: what was true of it is not of another of
+    /// its name. What is queued before a report is in `pods`, and what comes after it undoes it.
+    pub(super) fn report(&mut self, uid: WorkloadUid, pod_uid: &str, enrolled: bool, pods: &Pods) {
+        if pods.running(&uid).is_none_or(|pod| *pod.pod_uid != *pod_uid) {
+            tracing::debug!(pod = %uid, "a report about a pod that is gone");
+            return;
+        }
         self.seen.push(Instant::now());
         self.inputs.push(Input::Enrolled { uid, enrolled });
     }
@@ -100,4 +105,45 @@ fn entries(delta: Delta) -> Vec<Entry> {
         if meshed { Entry::meshed_namespace(&name) } else { removed(TypeUrl::MeshedNamespace, name.to_string()) }
     }));
     entries
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ambit_resources::parse_object;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_report_about_a_pod_that_was_replaced_or_has_gone_is_dropped() {
+        let pods = Pods::new("Kubernetes".into(), "cluster.local".into());
+        let uid = WorkloadUid::pod("Kubernetes", "shop", "web");
+        let id = || ObjectId { kind: Kind::Pod, namespace: "shop".into(), name: "web".into() };
+        let put = |pod_uid: &str| {
+            let metadata = json!({ "name": "web", "namespace": "shop", "uid": pod_uid });
+            let object =
+                json!({ "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": { "nodeName": "n" } });
+            let (parsed, issues) = parse_object(object, &Arc::from("test")).unwrap();
+            What::Put { parsed: Box::new(parsed.unwrap()), issues, standing: None }
+        };
+        // What is queued before a report of pod 1; then whether that report counts.
+        for (before, counts) in [
+            (vec![], false),
+            (vec![put("1")], true),
+            (vec![put("1"), put("2")], false),
+            (vec![put("1"), What::Removed], false),
+            (vec![put("2"), put("1")], true),
+        ] {
+            pods.remove("shop", "web");
+            let mut batch = Batch::default();
+            for what in before {
+                batch.object(Change { id: id(), what, seen: Instant::now() }, &pods);
+            }
+            batch.report(uid.clone(), "1", true, &pods);
+            let found = batch.inputs.iter().any(|input| matches!(input, Input::Enrolled { .. }));
+            assert_eq!(found, counts, "{:?}", batch.inputs);
+        }
+    }
 }

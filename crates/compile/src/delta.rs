@@ -41,9 +41,10 @@ pub struct Delta {
     pub services: Changed<ServiceKey, Service>,
     /// Policies: the users', and those that stand for their PeerAuthentications.
     pub authorizations: Changed<PolicyKey, Authorization>,
-    /// The pods of each node, from their scheduling to their end.
+    /// The pods of each node, from their scheduling to their end; with [`Tunnels::AsReported`](crate::Tunnels),
+    /// not before it is known whether they are to be enrolled.
     pub pods: Changed<WorkloadUid, NodePod>,
-    /// Namespaces whose pods are enrolled unless they say otherwise, and those whose no longer are.
+    /// Namespaces that have pods to be enrolled, by their own wish or a pod's, and those that no longer have.
     pub meshed_namespaces: Vec<(Arc<str>, bool)>,
     /// All there is to be said about an object, also by reason of others; nothing where nothing is any
     /// more.

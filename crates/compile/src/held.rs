@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use ambit_model::Locality;
 use ambit_resources::{FieldPath, Metadata, Object, Origin, Parsed};
 
 use crate::authorization::{self, Selected};
@@ -10,6 +9,7 @@ use crate::endpoint_slice::{self, Slice};
 use crate::enrolment::{self, Wish};
 use crate::findings::Findings;
 use crate::instance::Instance;
+use crate::locality::Site;
 use crate::peer_authentication::{self, Modes};
 use crate::service::{self, Frontend};
 use crate::service_entry::{self, Entry};
@@ -38,7 +38,7 @@ pub(crate) enum Other {
     /// Nothing to a node agent.
     Nothing,
     /// Where a node is.
-    Node(Option<Arc<Locality>>),
+    Node(Arc<Site>),
     /// What a namespace wishes for its pods.
     Namespace(Wish),
     /// A service that is more than a DNS alias.
@@ -72,7 +72,7 @@ impl Meaning {
                 return Self::of_workload(workload_entry::prepare(origin, entry, shared));
             }
             Object::ServiceAccount(_) => None,
-            Object::Node(node) => Some(Other::Node(locality::of_node(node, &mut shared.texts))),
+            Object::Node(node) => Some(Other::Node(Arc::new(locality::of_node(node, &mut shared.texts)))),
             Object::Namespace(namespace) => Some(Other::Namespace(wish(&namespace.metadata, findings))),
             Object::Service(service) => {
                 service::check(service, findings);

@@ -84,9 +84,10 @@ impl Instance {
         (!self.addresses().is_empty()).then_some(&self.workload)
     }
 
-    pub(crate) fn face(&self, enrol: bool) -> Face {
+    /// Its face, whether it is to be enrolled or not; who does not know yet tells no node of it.
+    pub(crate) fn face(&self, enrol: Option<bool>) -> Face {
         let here = self.kind == InstanceKind::Pod && !self.workload.node.is_empty();
-        let pod = here.then(|| NodePod {
+        let pod = enrol.filter(|_| here).map(|enrol| NodePod {
             workload: Arc::clone(&self.workload),
             pod_uid: self.pod_uid().cloned().unwrap_or_default(),
             enrol,
@@ -107,6 +108,11 @@ impl Instance {
         if let Some(workload) = Arc::get_mut(&mut self.workload) {
             workload.uid = old.workload.uid.clone();
         }
+    }
+
+    /// Whether it is outside the cluster, and says that it takes tunnels.
+    pub(crate) fn is_machine_with_agent(&self) -> bool {
+        self.kind == InstanceKind::Entry && self.wish.enrolled == Some(true)
     }
 
     /// How it takes connections, where it is to be enrolled.

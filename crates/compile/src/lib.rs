@@ -16,6 +16,7 @@ mod endpoints;
 mod enrolment;
 mod findings;
 mod frontends;
+mod given;
 mod held;
 mod instance;
 mod labels;

@@ -42,6 +42,12 @@ pub enum Problem {
         /// Who has it.
         holder: ObjectId,
     },
+    /// A text that is no DNS name.
+    #[error("{value:?} is not a DNS name, nor one with *. before it")]
+    Host {
+        /// The text.
+        value: String,
+    },
     /// A pod nobody can reach.
     #[error("no address (status.podIPs): no workload")]
     NoAddress,

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use ambit_model::{
     HealthPolicy, LoadBalancingMode, Service, ServiceKey, ServicePort, Workload, WorkloadUid, canonical_ip,
 };
-use ambit_resources::{self as resources, FieldPath, ObjectId, Resolution, ServiceEntrySpec, WorkloadEntrySpec};
+use ambit_resources::{
+    self as resources, FieldPath, ObjectId, Resolution, ServiceEntrySpec, WorkloadEntrySpec, is_name,
+};
 
 use crate::endpoints::Wanted;
 use crate::findings::Findings;
@@ -120,12 +122,22 @@ impl Entry {
     }
 }
 
+/// Whether a text is a DNS name, or all below one. What else it were, it would be a part of the names of
+/// services, and so of all workloads behind them.
+fn is_host(text: &str) -> bool {
+    let name = text.strip_prefix("*.").unwrap_or(text);
+    text.len() <= 253 && is_name(&name.to_ascii_lowercase(), true)
+}
+
 /// What is to be said about a ServiceEntry.
 pub(crate) fn check(entry: &resources::ServiceEntry, findings: &mut Findings<'_>) {
     let spec = &entry.spec;
     let unsupported = |what, consequence| Problem::Unsupported { what, consequence };
     if spec.hosts.is_empty() {
         findings.error(FieldPath::of("spec.hosts"), Problem::EmptyValue);
+    }
+    for (index, host) in spec.hosts.iter().enumerate().filter(|(_, host)| !is_host(host)) {
+        findings.error(FieldPath::of("spec.hosts").index(index), Problem::Host { value: host.clone() });
     }
     if !is_supported(spec.resolution) {
         let problem = unsupported("resolution by DNS", "connections to its hosts go where they would go without it");

@@ -27,7 +27,7 @@ pub(crate) fn prepare(origin: &Origin, pod: &resources::Pod, shared: &mut Shared
     }
     let annotations = &pod.metadata.annotations;
     let namespace = shared.texts.share(&*origin.id.namespace);
-    let netns = annotations.get(NETNS).map(|path| PathBuf::from(path).into());
+    let netns = annotations.get(NETNS).map(PathBuf::from).filter(|path| path.is_absolute()).map(Into::into);
     let pod_uid = Some(pod.metadata.uid.as_str()).filter(|uid| !uid.is_empty()).map(Arc::from);
     let rare = Rare { written: None, netns, pod_uid };
     Some(Instance {
@@ -77,7 +77,8 @@ fn workload(id: &ObjectId, pod: &resources::Pod, namespace: Arc<str>, shared: &m
     }
 }
 
-/// What is to be said about a pod.
+/// What is to be said about a pod. What a user may freely set on one, its labels and annotations, is never an
+/// error: that would keep the pod as it was, or out of the mesh.
 pub(crate) fn check(pod: &resources::Pod, findings: &mut Findings<'_>) {
     enrolment::check_pod(pod, findings);
     let mut any = false;
@@ -99,7 +100,7 @@ pub(crate) fn check(pod: &resources::Pod, findings: &mut Findings<'_>) {
         && !Path::new(netns).is_absolute()
     {
         let at = FieldPath::of("metadata.annotations").field(NETNS);
-        findings.error(at, Problem::RelativePath { value: netns.clone() });
+        findings.warning(at, Problem::RelativePath { value: netns.clone() });
     }
 }
 

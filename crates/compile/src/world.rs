@@ -17,6 +17,7 @@ use crate::authorization::Selected;
 use crate::endpoints::Endpoints;
 use crate::enrolment::Wish;
 use crate::frontends::Frontends;
+use crate::given::Given;
 use crate::held::Other;
 use crate::instance::{Face, Instance, InstanceKind};
 use crate::labels::Selectors;
@@ -33,9 +34,14 @@ pub(crate) struct World {
     objects: BTreeMap<ObjectId, Written>,
     workloads: BTreeMap<WorkloadUid, Instance>,
     namespaces: BTreeMap<Arc<str>, Wish>,
+    /// By namespace, how many pods wish to be enrolled for themselves.
+    wishing: BTreeMap<Arc<str>, usize>,
     nodes: BTreeMap<Arc<str>, Node>,
     replicas: Replicas,
     frontends: Frontends,
+    /// Services in force that must do without some of their addresses.
+    reduced: BTreeMap<ServiceKey, Arc<Service>>,
+    given: Given,
     endpoints: Endpoints,
     addresses: AddressBook,
     policies: BTreeMap<PolicyKey, Arc<Selected>>,
@@ -96,7 +102,12 @@ impl World {
     }
 
     pub(crate) fn services(&self) -> impl Iterator<Item = &Arc<Service>> {
-        self.frontends.services()
+        self.frontends.services().map(|service| self.reduced.get(&service.key).unwrap_or(service))
+    }
+
+    fn service(&self, key: &ServiceKey) -> Option<Arc<Service>> {
+        let (_, frontend) = self.frontends.find(key)?;
+        Some(Arc::clone(self.reduced.get(key).unwrap_or(&frontend.service)))
     }
 
     pub(crate) fn authorizations(&self) -> impl Iterator<Item = &Arc<Authorization>> {
@@ -128,6 +139,9 @@ impl World {
         for (host, holder) in self.taken_hosts(id) {
             issues.push(issue(Severity::Error, line, "spec.hosts", Problem::HostTaken { host, holder }));
         }
+        for (address, holder) in self.taken_addresses(id) {
+            issues.push(issue(Severity::Error, line, "spec.addresses", Problem::AddressTaken { address, holder }));
+        }
         issues
     }
 
@@ -139,19 +153,43 @@ impl World {
         holders.filter(|(_, holder)| holder != id).collect()
     }
 
+    /// The virtual addresses an object must do without, and who has them.
+    fn taken_addresses(&self, id: &ObjectId) -> Vec<(IpAddr, ObjectId)> {
+        let Some(Written { means: Other::Entry(entry), .. }) = self.objects.get(id) else { return Vec::new() };
+        // All hosts have the same addresses.
+        entry.frontends.first().map(|frontend| self.taken_from(id, &frontend.service)).unwrap_or_default()
+    }
+
+    /// The virtual addresses an object's service must do without, and who has them: a ServiceEntry only asks
+    /// for what services, nodes and pods were given.
+    fn taken_from(&self, owner: &ObjectId, service: &Service) -> Vec<(IpAddr, ObjectId)> {
+        if owner.kind != Kind::ServiceEntry {
+            return Vec::new();
+        }
+        let pod = |address| self.holder(address).filter(|holder| holder.kind == InstanceKind::Pod).and_then(id_of);
+        let holder = |address| self.given.holder(address).cloned().or_else(|| pod(address));
+        service.addresses.iter().filter_map(|address| Some((*address, holder(*address)?))).collect()
+    }
+
     /// The addresses a workload must do without, and who has them.
     fn taken(&self, instance: &Instance) -> Vec<(IpAddr, ObjectId)> {
         let claims = instance.claims().iter();
-        let others = claims.filter_map(|address| Some((*address, self.holder(*address)?)));
-        let others = others.filter(|(_, holder)| holder.workload.uid != instance.workload.uid);
-        others.filter_map(|(address, holder)| Some((address, id_of(holder)?))).collect()
+        claims.filter_map(|address| Some((*address, self.taken_by(instance, *address)?))).collect()
     }
 
-    /// Who has an address: of those who claim it the first by uid, but who is on its way out gives way to
-    /// who comes.
+    fn taken_by(&self, instance: &Instance, address: IpAddr) -> Option<ObjectId> {
+        // At a node's address a tunnel would end at the node's agent, which is no workload's.
+        let node = self.given.node(address).filter(|_| instance.is_machine_with_agent());
+        let other = || self.holder(address).filter(|holder| holder.workload.uid != instance.workload.uid);
+        node.cloned().or_else(|| other().and_then(id_of))
+    }
+
+    /// Who has an address: of those who claim it the first by uid, but a pod on its way out gives way to one
+    /// that comes. Kubernetes gave a pod its address, others only say they have it: they never win one that
+    /// a pod has, and still serves on, to its end.
     fn holder(&self, address: IpAddr) -> Option<&Instance> {
         let claimants = self.addresses.claimants(address).iter().filter_map(|uid| self.workloads.get(uid));
-        claimants.min_by_key(|claimant| claimant.leaving)
+        claimants.min_by_key(|claimant| (claimant.kind != InstanceKind::Pod, claimant.leaving))
     }
 
     fn instance(&self, id: &ObjectId) -> Option<&Instance> {

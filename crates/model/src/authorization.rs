@@ -18,6 +18,18 @@ pub struct PolicyKey {
     pub name: Arc<str>,
 }
 
+impl PolicyKey {
+    /// What the names of policies begin with that stand for a PeerAuthentication. An underscore is in no
+    /// Kubernetes name, so that no user's policy can be taken for one of these.
+    pub const PEER_AUTHENTICATION_PREFIX: &str = "ambit_";
+
+    /// Whether the policy stands for a PeerAuthentication.
+    #[must_use]
+    pub fn is_of_peer_authentication(&self) -> bool {
+        self.name.starts_with(Self::PEER_AUTHENTICATION_PREFIX)
+    }
+}
+
 impl fmt::Display for PolicyKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.namespace, self.name)

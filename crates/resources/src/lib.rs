@@ -46,7 +46,7 @@ pub use kind::Kind;
 pub use lines::Lines;
 pub use metadata::{Metadata, OwnerReference, Timestamp, is_name};
 pub use namespace::Namespace;
-pub use node::Node;
+pub use node::{Node, NodeAddress, NodeStatus};
 pub use object::{Object, ObjectId, Origin, Parsed};
 pub use peer_authentication::{Mode, MutualTls, PeerAuthentication, PeerAuthenticationSpec};
 pub use pod::{Container, ContainerPort, Pod, PodCondition, PodIp, PodSpec, PodStatus};

@@ -1,9 +1,24 @@
 //! Authorization policies, by scope and then key, so that those of a workload are three short runs.
 
 use std::cmp::Ordering;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use ambit_model::{Authorization, PolicyKey, Scope, Workload};
+use ambit_model::{Action, Authorization, Clause, Match, PolicyKey, Rule, Scope, StringMatch, Workload};
+
+/// Stands for every policy of a PeerAuthentication that is listed and not known: no plaintext.
+static STRICT: LazyLock<Authorization> = LazyLock::new(|| {
+    let plaintext = Match { not_principals: vec![StringMatch::Presence], ..Match::default() };
+    Authorization {
+        key: PolicyKey {
+            namespace: "".into(),
+            name: format!("{}unknown", PolicyKey::PEER_AUTHENTICATION_PREFIX).into(),
+        },
+        scope: Scope::WorkloadSelector,
+        action: Action::Deny,
+        rules: vec![Rule { clauses: vec![Clause { matches: vec![plaintext] }] }],
+        dry_run: false,
+    }
+});
 
 /// Sorted by [`rank`] of the scope, then key; no key twice.
 #[derive(Debug, Clone, Default)]
@@ -19,19 +34,22 @@ impl Policies {
     }
 
     /// The policies that apply to a workload: mesh-wide, then of its namespace, each by key, then those
-    /// it lists, as listed.
+    /// it lists, as listed, where one of a PeerAuthentication that is not known denies plaintext.
     pub(crate) fn applicable<'a>(&'a self, workload: &'a Workload) -> impl Iterator<Item = &'a Authorization> + Clone {
         let mesh = self.run(|policy| rank(policy.scope).cmp(&rank(Scope::Global)));
         let namespace = self.run(|policy| {
             (rank(policy.scope), &*policy.key.namespace).cmp(&(rank(Scope::Namespace), &*workload.namespace))
         });
-        let listed = workload.authorization_policies.iter().filter_map(|key| self.find(key));
+        let listed = workload.authorization_policies.iter().filter_map(|key| match self.find(key) {
+            Some(policy) => Some(&**policy),
+            None => key.is_of_peer_authentication().then(|| &*STRICT),
+        });
         let listed = listed.filter(|policy| match policy.scope {
             Scope::Global => false,
             Scope::Namespace => policy.key.namespace != workload.namespace,
             Scope::WorkloadSelector => true,
         });
-        mesh.iter().chain(namespace).chain(listed).map(Arc::as_ref)
+        mesh.iter().chain(namespace).map(Arc::as_ref).chain(listed)
     }
 
     /// Puts a policy in, or takes the one of this key out; returns what was there before.

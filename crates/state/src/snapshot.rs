@@ -77,9 +77,11 @@ impl Snapshot {
     /// The policies that apply to connections to a workload: mesh-wide ones and those of its namespace,
     /// each by key, then those it lists, as listed.
     ///
-    /// A listed policy that is not known is left out. It cannot happen with a source that delivers whole
-    /// snapshots. With incremental discovery, it means that the policy was deleted and the workload's
-    /// own update is still on its way; to deny then would cut the workload off at every deletion.
+    /// A listed policy may be unknown. It cannot happen with a source that delivers whole snapshots. With
+    /// incremental discovery, it means that the policy was deleted and the workload's own update is still
+    /// on its way. A user's policy is left out then: to deny would cut the workload off at every deletion.
+    /// One that stands for a PeerAuthentication denies plaintext: which other takes its place, a stricter
+    /// one maybe, is what the workload's update is going to say.
     pub fn policies_for<'a>(&'a self, workload: &'a Workload) -> impl Iterator<Item = &'a Authorization> + Clone {
         self.policies.applicable(workload)
     }

@@ -14,7 +14,7 @@ pub trait Authenticator: Send + Sync + 'static {
     fn authenticate(&self, token: &str) -> impl Future<Output = Result<Caller, AuthError>> + Send;
 }
 
-/// A service account, and the pod and node its token is bound to.
+/// A service account, and what else is known of who holds its token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     /// Its namespace.
@@ -23,7 +23,8 @@ pub struct Caller {
     pub service_account: String,
     /// The pod the token was made for.
     pub pod: Option<BoundPod>,
-    /// The node that pod runs on.
+    /// The node whose agent this is; nothing for everybody else. Whoever has one is told what concerns that
+    /// node, and may name as much as a whole mesh has: an authenticator says so of node agents only.
     pub node: Option<String>,
 }
 

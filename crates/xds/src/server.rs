@@ -13,6 +13,7 @@ use session::Session;
 pub use service::DiscoveryService;
 
 mod body;
+mod budget;
 mod on_demand;
 mod service;
 mod session;

@@ -40,7 +40,7 @@ impl TypeUrl {
         Self::ALL.into_iter().find(|it| it.as_str() == text)
     }
 
-    /// Whether it is for node agents alone: callers whose token is bound to a node.
+    /// Whether it is for node agents alone: callers of whom the authenticator says which node's they are.
     pub(crate) fn is_for_nodes(self) -> bool {
         match self {
             Self::Address | Self::Authorization => false,

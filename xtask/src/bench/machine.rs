@@ -24,6 +24,18 @@ pub(super) fn facts(extent: Extent, quick: bool) -> Value {
     })
 }
 
+/// The head of the report on the control plane.
+pub(super) fn control_plane_facts(streams: usize, quick: bool) -> Value {
+    json!({
+        "benchmark": "control-plane",
+        "kernel": read("/proc/sys/kernel/osrelease"),
+        "cpu": cpu_model(),
+        "cores": thread::available_parallelism().ok(),
+        "streams": streams,
+        "quick": quick,
+    })
+}
+
 fn cpu_model() -> Option<String> {
     let text = read("/proc/cpuinfo")?;
     text.lines().find_map(|line| Some(line.strip_prefix("model name")?.trim_start_matches(['\t', ':', ' ']).to_owned()))

@@ -29,7 +29,8 @@ pub(super) fn helm() -> Result<PathBuf> {
     Ok(programs::path("helm"))
 }
 
-fn kubernetes() -> Result<()> {
+/// Builds Kubernetes alone if it is missing or of another version.
+pub(super) fn kubernetes() -> Result<()> {
     let source = workspace::root().join("tests/cluster/kubernetes");
     let digests = ["go.mod", "go.sum", "main.go"].map(|name| digest::sha256(&source.join(name)));
     let stamp = digests.into_iter().collect::<Result<Vec<_>>>()?.join("\n");

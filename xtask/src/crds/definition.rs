@@ -14,7 +14,8 @@ pub(super) struct Definition {
     pub(super) columns: &'static [Column],
     /// What must hold between fields.
     pub(super) rules: &'static [Rule],
-    /// How many entries a list or map of the spec may have: CEL is only allowed where its cost is bounded.
+    /// How many entries a list or map of the spec may have, how many bytes a text: CEL is only allowed where
+    /// its cost is bounded.
     pub(super) bounds: &'static [(&'static str, u32)],
 }
 
@@ -38,7 +39,11 @@ impl Definition {
     pub(super) fn object(&self, mut spec: Value) -> Result<Value> {
         for (path, most) in self.bounds {
             let field = self.field(&mut spec, path)?;
-            let bound = if field.get("items").is_some() { "maxItems" } else { "maxProperties" };
+            let bound = match field.get("type").and_then(Value::as_str) {
+                Some("array") => "maxItems",
+                Some("string") => "maxLength",
+                _ => "maxProperties",
+            };
             field.insert(bound.to_owned(), json!(most));
         }
         for Rule { at, rule, message } in self.rules {
@@ -96,10 +101,13 @@ impl Definition {
         })
     }
 
-    /// The schema of a field of the spec.
+    /// The schema of a field of the spec, or, with `[]`, of what is in its list.
     fn field<'a>(&self, spec: &'a mut Value, path: &str) -> Result<&'a mut Map<String, Value>> {
         let mut names = path.split('.').filter(|name| !name.is_empty());
-        let field = names.try_fold(spec, |schema, name| schema.get_mut("properties")?.get_mut(name));
+        let field = names.try_fold(spec, |schema, name| {
+            let field = schema.get_mut("properties")?.get_mut(name.trim_end_matches("[]"))?;
+            if name.ends_with("[]") { field.get_mut("items") } else { Some(field) }
+        });
         let field = field.and_then(Value::as_object_mut);
         field.with_context(|| format!("{} has no field {path}", self.kind))
     }

@@ -59,7 +59,7 @@ const fn takes(set: &'static str, gives: &'static str) -> Switch {
     Switch { set, gives, takes: true }
 }
 
-const SWITCHES: [Switch; 22] = [
+const SWITCHES: [Switch; 23] = [
     gives("image.registry=r.example.com/mesh", "image: \"r.example.com/mesh/ambit/ztunnel:"),
     gives("image.tag=t1", "image: \"ambit/ambitd:t1\""),
     gives("image.pullSecrets={key}", "imagePullSecrets:\n        - name: key"),
@@ -77,6 +77,7 @@ const SWITCHES: [Switch; 22] = [
     gives("ztunnel.drainSeconds=45", "terminationGracePeriodSeconds: 60"),
     gives("ztunnel.podLabels.team=mesh", "team: mesh"),
     gives("ztunnel.stateDir=/data/mesh", "\"path\": \"/data\""),
+    takes("crds.install=false", "kind: CustomResourceDefinition"),
     takes("cni.enabled=false", "--cni-"),
     takes("webhook.enabled=false", "kind: ValidatingWebhookConfiguration"),
     gives("monitoring.podMonitor=true", "kind: PodMonitor"),

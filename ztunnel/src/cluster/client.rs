@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ambit_runtime::{Drain, spawn};
 use ambit_xds::{Client, ClientOptions, Disconnected, Handler, NodeInfo, Rejected, Subscription, TypeUrl, Update};
+use tokio::time::Instant;
 
 use super::{Cluster, LastGood};
 use crate::config::{Config, ControlPlaneConfig};
@@ -17,6 +18,9 @@ use crate::failure::error_chain;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Shortest time between two writes of the last good state.
 const WRITE_PAUSE: Duration = Duration::from_secs(1);
+/// The same, where nothing changed but the rest of the mesh. All of it is written each time, and it is not
+/// worth that: the control plane is asked for what is newer before anything else.
+const WRITE_PAUSE_OF_OTHERS: Duration = Duration::from_secs(30);
 
 /// Follows the control plane until the agent ends.
 pub(crate) fn follow(
@@ -50,14 +54,16 @@ pub(crate) fn follow(
 
 /// Writes what is in force whenever it changed.
 async fn keep(cluster: &Cluster, last_good: &LastGood) -> Infallible {
+    let mut written_at = Instant::now();
     loop {
-        let held = cluster.next_held().await;
+        let held = cluster.next_held(written_at + WRITE_PAUSE_OF_OTHERS).await;
         let last_good = last_good.clone();
         // Beside the main thread: it is as large as the mesh.
         let written = tokio::task::spawn_blocking(move || last_good.write(&held)).await;
         if let Ok(Err(error)) = written {
             tracing::warn!(%error, "cannot keep the last good state for the next start");
         }
+        written_at = Instant::now();
         tokio::time::sleep(WRITE_PAUSE).await;
     }
 }

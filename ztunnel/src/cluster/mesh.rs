@@ -15,6 +15,7 @@ use bytes::Bytes;
 use super::held::{Held, Kept};
 use super::overlay;
 use super::sandboxes::{Sandbox, Sandboxes};
+use super::stand_in::stand_in;
 use crate::outlet::{LocalPod, Place};
 
 /// The mesh as this node knows it.
@@ -25,7 +26,7 @@ pub(crate) struct Mesh {
     pods: BTreeMap<WorkloadUid, NodePod>,
     sandboxes: Sandboxes,
     meshed: BTreeSet<Arc<str>>,
-    /// Policies that were never valid, and so are not in force.
+    /// Policies that were never valid. Stand-ins are in force that deny.
     lacking: BTreeSet<Arc<str>>,
     /// What the next snapshot differs by.
     steps: Vec<Step>,
@@ -34,27 +35,45 @@ pub(crate) struct Mesh {
 }
 
 impl Mesh {
-    /// Takes a resource. One that is not valid changes nothing: what was valid of that name stays.
+    /// Takes a resource. One that is not valid changes nothing: what was valid of that name stays. A policy
+    /// of which nothing ever was is stood in for.
     pub(crate) fn put(&mut self, of: TypeUrl, name: &Arc<str>, kept: Kept) -> Result<(), DecodeError> {
         let result = self.decode(of, name, &kept.body);
         match &result {
             Ok(()) => {
-                self.lacking.remove(name);
+                if of == TypeUrl::Authorization {
+                    self.lacking.remove(name);
+                }
                 self.held.insert(of, Arc::clone(name), kept);
-                self.after(of, name);
+                // That of a workload of another node is a step already.
+                let uid = WorkloadUid::new(&**name);
+                if of == TypeUrl::Pod || of == TypeUrl::Address && self.pods.contains_key(&uid) {
+                    self.update(&uid);
+                }
             }
-            Err(_) if of == TypeUrl::Authorization && self.held.find(of, name).is_none() => {
-                self.lacking.insert(Arc::clone(name));
-            }
+            Err(_) if of == TypeUrl::Authorization => self.lack(name, &kept.body),
             Err(_) => {}
         }
         result
     }
 
+    /// A policy cannot be read. If nothing else of that name is in force, everything it may mean to deny is
+    /// denied. It is kept under no version: for the next start, and to be sent again.
+    fn lack(&mut self, name: &Arc<str>, body: &Bytes) {
+        let of = TypeUrl::Authorization;
+        if self.held.find(of, name).is_some() && !self.lacking.contains(name) {
+            return;
+        }
+        let Ok(key) = policy_key(name) else { return };
+        self.steps.push(Step::Policy(Arc::new(stand_in(key, body))));
+        self.held.insert(of, Arc::clone(name), Kept { version: Arc::default(), body: body.clone() });
+        self.lacking.insert(Arc::clone(name));
+    }
+
     fn decode(&mut self, of: TypeUrl, name: &str, body: &Bytes) -> Result<(), DecodeError> {
         match of {
             TypeUrl::Address => match self.decoder.address(name, body.clone())? {
-                // That of a pod of this node follows in `after`, with what else is known of it.
+                // That of a pod of this node follows, with what else is known of it.
                 Address::Workload(workload) if self.pods.contains_key(&workload.uid) => {}
                 Address::Workload(workload) => self.steps.push(Step::Workload(Arc::new(workload))),
                 Address::Service(service) => self.steps.push(Step::Service(Arc::new(service))),
@@ -79,7 +98,7 @@ impl Mesh {
         self.held.remove(of, name);
         match of {
             TypeUrl::Address => match AddressName::parse(name)? {
-                AddressName::Workload(_) => self.after(of, name),
+                AddressName::Workload(uid) => self.update(&uid),
                 AddressName::Service(key) => self.steps.push(Step::RemoveService(key)),
             },
             TypeUrl::Authorization => {
@@ -87,10 +106,11 @@ impl Mesh {
                 self.steps.push(Step::RemovePolicy(policy_key(name)?));
             }
             TypeUrl::Pod => {
-                if let Some(pod) = self.pods.remove(&WorkloadUid::new(name)) {
+                let uid = WorkloadUid::new(name);
+                if let Some(pod) = self.pods.remove(&uid) {
                     self.sandboxes.forget(&pod);
                 }
-                self.after(of, name);
+                self.update(&uid);
             }
             // Without roots nobody could be believed: the last ones stay.
             TypeUrl::TrustBundle => {}
@@ -101,14 +121,7 @@ impl Mesh {
         Ok(())
     }
 
-    /// Brings the workload of that name up to date, after the word of one who has a say in it changed.
-    fn after(&mut self, of: TypeUrl, name: &str) {
-        let uid = WorkloadUid::new(name);
-        if of == TypeUrl::Pod || of == TypeUrl::Address && (self.pods.contains_key(&uid) || self.said(&uid).is_none()) {
-            self.update(&uid);
-        }
-    }
-
+    /// Brings a workload up to date, after the word of one who has a say in it changed.
     fn update(&mut self, uid: &WorkloadUid) {
         let said = self.said(uid);
         let pod = self.pods.get(uid);
@@ -155,18 +168,21 @@ impl Mesh {
         self.pods.values().find(|pod| *pod.workload.namespace == *namespace && pod.workload.name() == name)
     }
 
-    /// The pods of this node, for enrolment; none whose network has ended. A namespace that users named is
+    /// The pods of this node, for enrolment; none whose network has ended is to be captured. A namespace that users named is
     /// not gone by: in a cluster they could name that of another's pod.
     pub(crate) fn local_pods(&self) -> Arc<[LocalPod]> {
         let local = |(uid, pod): (&WorkloadUid, &NodePod)| {
-            let netns = match self.sandboxes.of(pod).map(|sandbox| &sandbox.netns) {
-                Some(Some(netns)) => Some(Place::Open(Arc::clone(netns))),
-                Some(None) => return None,
-                None => None,
-            };
-            Some(LocalPod { uid: uid.clone(), pod_uid: Arc::clone(&pod.pod_uid), enrol: pod.enrol, netns })
+            let sandbox = self.sandboxes.of(pod);
+            let ended = sandbox.is_some_and(|sandbox| sandbox.netns.is_none());
+            LocalPod {
+                uid: uid.clone(),
+                pod_uid: Arc::clone(&pod.pod_uid),
+                enrol: pod.enrol && !ended,
+                ended,
+                netns: sandbox.and_then(|sandbox| sandbox.netns.clone()).map(Place::Open),
+            }
         };
-        self.pods.iter().filter_map(local).collect()
+        self.pods.iter().map(local).collect()
     }
 
     /// What changed since this was last asked.
@@ -184,9 +200,14 @@ impl Mesh {
         &self.meshed
     }
 
-    /// Policies that were never valid.
-    pub(crate) fn lacking(&self) -> &BTreeSet<Arc<str>> {
-        &self.lacking
+    /// Whether the name is that of a policy that is stood in for.
+    pub(crate) fn lacks(&self, of: TypeUrl, name: &str) -> bool {
+        of == TypeUrl::Authorization && self.lacking.contains(name)
+    }
+
+    /// Whether the name is that of a pod of this node.
+    pub(crate) fn is_own(&self, name: &str) -> bool {
+        self.pods.contains_key(&WorkloadUid::new(name))
     }
 
     /// The resources in force.

@@ -39,6 +39,11 @@ impl Rig {
         (self.state.version() > 0).then(|| (snapshot.workloads().count(), snapshot.policies().count()))
     }
 
+    /// How many rules the policies in force have: the one that is said has none, its stand-in one.
+    fn rules(&self) -> usize {
+        self.state.load().policies().map(|policy| policy.rules.len()).sum()
+    }
+
     fn problem(&self) -> String {
         self.published.borrow().problem.clone().unwrap_or_default()
     }
@@ -119,28 +124,51 @@ fn the_last_good_state_takes_the_place_of_a_control_plane_that_is_away_and_no_ot
 }
 
 #[test]
-fn a_policy_that_was_never_valid_keeps_everything_out_of_force_and_a_later_one_nothing() {
+fn a_policy_that_was_never_valid_denies_its_namespace_until_it_is_and_a_later_one_nothing() {
     let rig = Rig::new(None);
     assert_eq!(rig.say(TypeUrl::Authorization, vec![broken()]).unwrap_err().len(), 1);
     rig.say(TypeUrl::Address, vec![web()]).unwrap();
     rig.say(TypeUrl::Pod, vec![pod()]).unwrap();
-    assert_eq!(rig.in_force(), None);
-    assert!(rig.problem().contains("shop/deny"), "{}", rig.problem());
+    assert_eq!((rig.in_force(), rig.rules()), (Some((1, 1)), 1));
+    assert_eq!(rig.problem(), "", "nothing else is affected");
+
+    // An agent that starts goes by the same rule, from what was kept as from what is said.
+    let kept = rig.cluster.lock().mesh.held().clone();
+    let restarted = Rig::new(Some(&kept));
+    restarted.cluster.fall_back("no route to host");
+    assert_eq!((restarted.in_force(), restarted.rules()), (Some((1, 1)), 1));
+
     rig.say(TypeUrl::Authorization, vec![policy()]).unwrap();
-    assert_eq!(rig.in_force(), Some((1, 1)));
+    assert_eq!((rig.in_force(), rig.rules()), (Some((1, 1)), 0));
     rig.say(TypeUrl::Authorization, vec![broken()]).unwrap_err();
-    assert_eq!(rig.in_force(), Some((1, 1)));
+    assert_eq!((rig.in_force(), rig.rules()), (Some((1, 1)), 0));
 }
 
 #[tokio::test]
-async fn what_is_kept_is_complete() {
+async fn what_is_kept_is_complete_and_the_rest_of_the_mesh_can_wait() {
     let rig = Rig::new(None);
     rig.say(TypeUrl::Address, vec![web()]).unwrap();
-    let mut held = std::pin::pin!(rig.cluster.next_held());
+    let later = || Instant::now() + std::time::Duration::from_secs(3600);
+    let mut held = std::pin::pin!(rig.cluster.next_held(later()));
     assert!(poll_once(held.as_mut()).is_none(), "a state without its policies was kept");
     rig.say(TypeUrl::Authorization, vec![policy()]).unwrap();
     rig.say(TypeUrl::Pod, vec![pod()]).unwrap();
     assert_eq!(held.await.iter().count(), 3);
+
+    let other = workload("other", &["10.0.0.9".parse().unwrap()]);
+    let other = || received(other.uid.as_str(), &encode::address_of_workload(&other));
+    for (what, of, resources, at_once) in [
+        ("a workload of another node", TypeUrl::Address, vec![other()], false),
+        ("a pod of this node", TypeUrl::Address, vec![web()], true),
+        ("its enrolment", TypeUrl::Pod, vec![pod()], true),
+        ("a policy", TypeUrl::Authorization, vec![policy()], true),
+    ] {
+        rig.say(of, resources).unwrap();
+        let mut held = std::pin::pin!(rig.cluster.next_held(later()));
+        assert_eq!(poll_once(held.as_mut()).is_some(), at_once, "{what}");
+    }
+    rig.say(TypeUrl::Address, vec![other()]).unwrap();
+    rig.cluster.next_held(Instant::now()).await;
 }
 
 fn poll_once<T>(future: std::pin::Pin<&mut impl Future<Output = T>>) -> Option<T> {

@@ -27,6 +27,14 @@ impl Wanted {
         self.addresses.is_empty()
     }
 
+    /// A pod that another object took the addresses from, as a stale or a hostile one may, is what it was
+    /// when it was captured: without an address it would be let go, and go on in plaintext.
+    pub(super) fn keep_addresses_of(&mut self, before: &Self) {
+        if self.is_without_address() && self.pod_uid == before.pod_uid {
+            self.addresses.clone_from(&before.addresses);
+        }
+    }
+
     /// Whether a capture made for `before` is as it should be. Another identity needs no other capture.
     pub(super) fn is_met_by(&self, before: &Self, pod: &SharedPod) -> bool {
         let place = match (&self.netns, &before.netns) {
@@ -40,17 +48,9 @@ impl Wanted {
     }
 }
 
-/// The pods that should be captured. Where a namespace was not named, it is looked for.
-pub(super) async fn wanted(
-    snapshot: &Snapshot,
-    pods: &[LocalPod],
-    finder: Option<&mut NetnsFinder>,
-) -> BTreeMap<WorkloadUid, Wanted> {
-    let mut wanted: BTreeMap<_, _> = pods.iter().filter(|pod| pod.enrol).filter_map(|pod| of(snapshot, pod)).collect();
-    if let Some(finder) = finder {
-        locate(&mut wanted, finder).await;
-    }
-    wanted
+/// The pods that should be captured.
+pub(super) fn wanted(snapshot: &Snapshot, pods: &[LocalPod]) -> BTreeMap<WorkloadUid, Wanted> {
+    pods.iter().filter(|pod| pod.enrol).filter_map(|pod| of(snapshot, pod)).collect()
 }
 
 fn of(snapshot: &Snapshot, pod: &LocalPod) -> Option<(WorkloadUid, Wanted)> {
@@ -64,21 +64,50 @@ fn of(snapshot: &Snapshot, pod: &LocalPod) -> Option<(WorkloadUid, Wanted)> {
     Some((pod.uid.clone(), wanted))
 }
 
-async fn locate(wanted: &mut BTreeMap<WorkloadUid, Wanted>, finder: &mut NetnsFinder) {
+/// Looks for the namespaces that were not named; none of those `taken`.
+pub(super) async fn locate(
+    wanted: &mut BTreeMap<WorkloadUid, Wanted>,
+    finder: &mut NetnsFinder,
+    mut taken: Vec<Arc<NetNs>>,
+) {
     let sought: Vec<_> = wanted
         .values()
         .filter(|pod| pod.netns.is_none() && !pod.is_without_address())
         .map(|pod| Sought { pod_uid: Arc::clone(&pod.pod_uid), addresses: pod.addresses.clone() })
         .collect();
-    let taken: Vec<Arc<NetNs>> = wanted
-        .values()
-        .filter_map(|pod| match &pod.netns {
-            Some(Place::Open(netns)) => Some(Arc::clone(netns)),
-            Some(Place::File(_)) | None => None,
-        })
-        .collect();
+    taken.extend(wanted.values().filter_map(|pod| match &pod.netns {
+        Some(Place::Open(netns)) => Some(Arc::clone(netns)),
+        Some(Place::File(_)) | None => None,
+    }));
     finder.find(&sought, &taken).await;
     for pod in wanted.values_mut().filter(|pod| pod.netns.is_none()) {
         pod.netns = finder.netns_of(&pod.pod_uid).map(|netns| Place::Open(Arc::clone(netns)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(pod_uid: &str, addresses: &[&str]) -> Wanted {
+        Wanted {
+            pod_uid: pod_uid.into(),
+            netns: None,
+            addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
+            identity: Identity::new("cluster.local", "shop", "web"),
+        }
+    }
+
+    #[test]
+    fn a_captured_pod_that_lost_its_addresses_keeps_them_and_its_successor_does_not() {
+        let before = pod("u1", &["10.0.0.1"]);
+        for (what, mut now, expected) in [
+            ("lost", pod("u1", &[]), pod("u1", &["10.0.0.1"])),
+            ("changed", pod("u1", &["10.0.0.2"]), pod("u1", &["10.0.0.2"])),
+            ("its successor's have not come", pod("u2", &[]), pod("u2", &[])),
+        ] {
+            now.keep_addresses_of(&before);
+            assert_eq!(now.addresses, expected.addresses, "{what}");
+        }
     }
 }

@@ -120,3 +120,11 @@ fn what_cannot_be_meant_is_refused() {
         assert_eq!(compiled.authorizations, [], "{given:?}");
     }
 }
+
+/// An agent that lists one of them and does not know it refuses plaintext.
+#[test]
+fn policies_that_stand_for_modes_are_known_by_their_names() {
+    for name in [super::STRICT, super::WITH_PORTS] {
+        assert!(name.starts_with(ambit_model::PolicyKey::PEER_AUTHENTICATION_PREFIX), "{name}");
+    }
+}

@@ -76,6 +76,9 @@ fn annotations_name_the_network_namespace_and_the_way_of_same_node_traffic() {
         assert_eq!(issues.len(), said, "{issues:?}");
     }
     let (compiled, _) = compile(AMBIENT, &annotation("netns", "/run/netns/x"), "", "");
+    let (without, said) = compile(AMBIENT, &annotation("netns", "netns/x"), "", "");
+    assert_eq!((without.workloads.len(), without.netns.len()), (1, 0));
+    assert!(said[0].starts_with("warning metadata.annotations.ambit.io/netns: \"netns/x\""), "{said:?}");
     assert_eq!(compiled.netns.values().map(|path| &**path).collect::<Vec<_>>(), [Path::new("/run/netns/x")]);
 }
 
@@ -114,7 +117,6 @@ fn what_cannot_be_meant_is_refused() {
         ("", "", "podIP: 10.0.0", "error status.podIP: \"10.0.0\""),
         ("", "", "podIPs: [{ip: 10.0.0.1}, {}]", "error status.podIPs[1]: \"\""),
         ("", "serviceAccountName: a/b", "", "error spec.serviceAccountName"),
-        ("annotations: {ambit.io/netns: netns/x}", "", "", "error metadata.annotations.ambit.io/netns: \"netns/x\""),
         (
             "",
             "containers: [{name: x, ports: [{containerPort: 99999}]}]",

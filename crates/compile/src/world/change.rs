@@ -1,5 +1,6 @@
 //! Objects come and go, and mark what depends on them.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ambit_model::{Locality, ServiceKey, WorkloadUid};
@@ -67,7 +68,10 @@ impl World {
     fn change(&mut self, id: &ObjectId, means: Other, comes: bool) {
         match means {
             Other::Nothing => {}
-            Other::Node(locality) => self.change_node(&id.name, locality.filter(|_| comes)),
+            Other::Node(site) => {
+                self.change_node(&id.name, site.locality.clone().filter(|_| comes));
+                site.addresses.iter().for_each(|address| self.give(*address, id, comes));
+            }
             Other::Namespace(wish) => {
                 self.mark_namespace(&id.name);
                 if comes {
@@ -98,6 +102,12 @@ impl World {
             self.nodes.remove(name);
         }
         here.iter().for_each(|uid| self.mark_workload(uid));
+    }
+
+    /// A Service's or Node's address comes, or goes.
+    fn give(&mut self, address: IpAddr, holder: &ObjectId, comes: bool) {
+        self.mark_address(address);
+        self.given.give(address, holder, comes);
     }
 
     fn change_policy(&mut self, policy: &Arc<Selected>, comes: bool) {
@@ -133,6 +143,13 @@ impl World {
     fn change_frontend(&mut self, id: &ObjectId, frontend: &Arc<Frontend>, comes: bool) {
         let key = &frontend.service.key;
         self.mark_service(key);
+        for address in &frontend.service.addresses {
+            if id.kind == Kind::Service {
+                self.give(*address, id, comes);
+            } else {
+                self.given.ask(*address, id, key, comes);
+            }
+        }
         let claimants = self.frontends.claimants(key).cloned().collect::<Vec<_>>();
         let (before, after) = self.frontends.change(key, id, Some(frontend).filter(|_| comes));
         for frontend in before.iter().chain(&after) {
@@ -147,8 +164,9 @@ impl World {
         }
     }
 
-    fn mark_service(&mut self, key: &ServiceKey) {
-        let before = self.frontends.find(key).map(|(_, frontend)| Arc::clone(&frontend.service));
-        self.marked.services.entry(key.clone()).or_insert(before);
+    pub(super) fn mark_service(&mut self, key: &ServiceKey) {
+        if !self.marked.services.contains_key(key) {
+            self.marked.services.insert(key.clone(), self.service(key));
+        }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use ambit_model::{PolicyKey, SameNode, WorkloadUid};
 
 use super::{World, id_of};
+use crate::Tunnels;
 use crate::enrolment::Wish;
 use crate::instance::{Face, Instance, InstanceKind};
 use crate::peer_authentication::Standing;
@@ -20,16 +21,20 @@ struct Position {
     claims: Vec<IpAddr>,
     written: Vec<IpAddr>,
     leaving: bool,
+    /// The namespace of a pod that wishes to be enrolled for itself.
+    wishing: Option<Arc<str>>,
 }
 
 impl Position {
     fn of(instance: &Instance) -> Self {
+        let wishes = instance.kind == InstanceKind::Pod && instance.wish.enrolled == Some(true);
         Self {
             replica: instance.replica.clone(),
             node: Arc::clone(&instance.workload.node),
             claims: instance.claims().to_vec(),
             written: instance.addresses().to_vec(),
             leaving: instance.leaving,
+            wishing: wishes.then(|| Arc::clone(&instance.workload.namespace)),
         }
     }
 }
@@ -70,16 +75,27 @@ impl World {
                 self.nodes.entry(Arc::clone(&after.node)).or_default().workloads.insert(uid.clone());
             }
         }
+        if before.wishing != after.wishing {
+            before.wishing.iter().for_each(|namespace| self.count_wishing(namespace, false));
+            after.wishing.iter().for_each(|namespace| self.count_wishing(namespace, true));
+        }
         if (&before.claims, before.leaving) != (&after.claims, after.leaving) {
             before.claims.iter().for_each(|address| self.addresses.release(*address, uid));
             after.claims.iter().for_each(|address| self.addresses.claim(*address, uid));
-            for address in before.claims.iter().chain(&after.claims) {
-                let claimants = self.addresses.claimants(*address).to_vec();
-                claimants.iter().for_each(|claimant| self.mark_claimant(claimant));
-            }
+            before.claims.iter().chain(&after.claims).for_each(|address| self.mark_address(*address));
         }
         if before.written != after.written || (&before.claims, before.leaving) != (&after.claims, after.leaving) {
             before.written.iter().chain(&after.written).for_each(|address| self.endpoints.outdate_address(*address));
+        }
+    }
+
+    /// One pod more of a namespace wishes for itself, or one less.
+    fn count_wishing(&mut self, namespace: &Arc<str>, more: bool) {
+        self.mark_meshed(namespace);
+        let count = self.wishing.entry(Arc::clone(namespace)).or_default();
+        *count = if more { *count + 1 } else { count.saturating_sub(1) };
+        if *count == 0 {
+            self.wishing.remove(namespace);
         }
     }
 
@@ -92,9 +108,17 @@ impl World {
         }
     }
 
-    fn mark_claimant(&mut self, uid: &WorkloadUid) {
-        self.mark_workload(uid);
-        self.marked.issues.extend(self.workloads.get(uid).and_then(id_of));
+    /// Whoever claims an address or asks for it must be looked at again.
+    pub(super) fn mark_address(&mut self, address: IpAddr) {
+        for uid in self.addresses.claimants(address).to_vec() {
+            self.mark_workload(&uid);
+            self.marked.issues.extend(self.workloads.get(&uid).and_then(id_of));
+        }
+        let asking: Vec<_> = self.given.asking(address).cloned().collect();
+        for (owner, service) in asking {
+            self.mark_service(&service);
+            self.marked.issues.insert(owner);
+        }
     }
 
     /// A workload must be looked at again.
@@ -107,8 +131,7 @@ impl World {
 
     /// A namespace's wish, and so all its pods, must be looked at again.
     pub(super) fn mark_namespace(&mut self, namespace: &Arc<str>) {
-        let meshed = self.is_meshed(namespace);
-        self.marked.namespaces.entry(Arc::clone(namespace)).or_insert(meshed);
+        self.mark_meshed(namespace);
         let first = WorkloadUid::pod(&self.shared.options.cluster, namespace, "");
         let pods = self.workloads.range((Bound::Included(&first), Bound::Unbounded));
         let pods = pods.take_while(|(uid, _)| uid.as_str().starts_with(first.as_str()));
@@ -116,9 +139,17 @@ impl World {
         pods.iter().for_each(|uid| self.mark_workload(uid));
     }
 
+    fn mark_meshed(&mut self, namespace: &Arc<str>) {
+        let meshed = self.is_meshed(namespace);
+        self.marked.namespaces.entry(Arc::clone(namespace)).or_insert(meshed);
+    }
+
+    /// Whether a pod of a namespace must be taken for one that is to be enrolled while nobody can tell: the
+    /// namespace wishes for it, or some pod there for itself.
     pub(super) fn is_meshed(&self, namespace: &str) -> bool {
         let wish = self.namespaces.get(namespace).copied().unwrap_or_default();
-        wish.enrolled == Some(true) && !self.shared.options.dissolve
+        let wished = wish.enrolled == Some(true) || self.wishing.contains_key(namespace);
+        wished && !self.shared.options.dissolve
     }
 
     pub(super) fn mark_policy(&mut self, key: &PolicyKey) {
@@ -129,11 +160,15 @@ impl World {
         }
     }
 
-    /// Whether a workload is to be enrolled, and how its same-node traffic is to travel.
-    pub(super) fn wish_of(&self, instance: &Instance) -> (bool, Option<SameNode>) {
-        let of_namespace = || self.namespaces.get(&instance.workload.namespace).copied();
-        let namespace = Some(instance).filter(|it| it.kind == InstanceKind::Pod).and_then(|_| of_namespace());
+    /// Whether a workload is to be enrolled, and how its same-node traffic is to travel. Where the cluster
+    /// will tell of a pod's namespace, nobody knows until it did: taken for unmeshed, the pod would start in
+    /// plaintext.
+    pub(super) fn wish_of(&self, instance: &Instance) -> (Option<bool>, Option<SameNode>) {
+        let is_pod = instance.kind == InstanceKind::Pod;
+        let namespace = self.namespaces.get(&instance.workload.namespace).filter(|_| is_pod).copied();
+        let told = !is_pod || namespace.is_some() || self.shared.options.tunnels == Tunnels::AsWished;
         let Wish { enrolled, same_node } = instance.wish.or(namespace.unwrap_or_default());
-        (enrolled == Some(true) && !self.shared.options.dissolve, same_node)
+        let enrolled = enrolled.or(told.then_some(false));
+        (enrolled.map(|enrolled| enrolled && !self.shared.options.dissolve), same_node)
     }
 }

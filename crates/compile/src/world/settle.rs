@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ambit_model::{Application, Authorization, PolicyKey, Workload, WorkloadUid};
+use ambit_model::{Application, Authorization, PolicyKey, Service, ServiceKey, Workload, WorkloadUid};
 use ambit_resources::ObjectId;
 
 use super::{Marked, World};
@@ -44,7 +44,8 @@ impl World {
             }
         }
         for (key, before) in services {
-            let after = self.frontends.find(&key).map(|(_, frontend)| Arc::clone(&frontend.service));
+            self.reduce(&key);
+            let after = self.service(&key);
             if before != after {
                 delta.services.push((key, after));
             }
@@ -61,6 +62,20 @@ impl World {
         delta.meshed_namespaces =
             namespaces.filter(|(after, before, _)| after != before).map(|(after, _, it)| (it, after)).collect();
         (delta, issues.into_iter().collect())
+    }
+
+    /// Leaves out the addresses a service must do without. Depends on the object whose the service is, and on
+    /// who has the addresses.
+    fn reduce(&mut self, key: &ServiceKey) {
+        self.reduced.remove(key);
+        let Some((owner, frontend)) = self.frontends.find(key) else { return };
+        let service = &frontend.service;
+        let taken = self.taken_from(owner, service);
+        if !taken.is_empty() {
+            let rest = service.addresses.iter().filter(|address| taken.iter().all(|(other, _)| other != *address));
+            let reduced = Service { addresses: rest.copied().collect(), ..Service::clone(service) };
+            self.reduced.insert(key.clone(), Arc::new(reduced));
+        }
     }
 
     /// Puts the endpoints an object names behind their services. Depends on the object, on the services,
@@ -90,8 +105,7 @@ impl World {
             | Other::PeerAuthentication(_) => return,
         };
         for Wanted { pod, services, workload } in wanted {
-            let known = pod.filter(|uid| self.has_addresses(uid, &workload.addresses));
-            let known = known.or_else(|| self.holder(*workload.addresses.first()?).map(|it| it.workload.uid.clone()));
+            let known = self.known(pod, &workload, owner);
             let uid = known.clone().unwrap_or_else(|| workload.uid.clone());
             self.mark_workload(&uid);
             if known.is_none() {
@@ -101,9 +115,13 @@ impl World {
         }
     }
 
-    fn has_addresses(&self, uid: &WorkloadUid, addresses: &[IpAddr]) -> bool {
-        let instance = self.workloads.get(uid);
-        instance.is_some_and(|instance| addresses.iter().all(|address| instance.addresses().contains(address)))
+    /// The workload that an endpoint is: the pod it says, or whose its address is. Only of the owner's
+    /// namespace: nobody puts services of their own on others' workloads.
+    fn known(&self, pod: Option<WorkloadUid>, endpoint: &Workload, owner: &ObjectId) -> Option<WorkloadUid> {
+        let has_addresses = |it: &Instance| endpoint.addresses.iter().all(|address| it.addresses().contains(address));
+        let named = pod.and_then(|uid| self.workloads.get(&uid)).filter(|it| has_addresses(it));
+        let known = named.or_else(|| self.holder(*endpoint.addresses.first()?))?;
+        (known.workload.namespace == owner.namespace).then(|| known.workload.uid.clone())
     }
 
     /// What services and policies mean for a group of replicas.
@@ -149,7 +167,7 @@ impl World {
             InstanceKind::Pod => self.nodes.get(&held.node).and_then(|node| node.locality.clone()),
             InstanceKind::Entry | InstanceKind::Endpoint => held.locality.clone(),
         };
-        let tunnel_protocol = instance.tunnel(enrol, &self.shared);
+        let tunnel_protocol = instance.tunnel(enrol == Some(true), &self.shared);
         let application = Arc::clone(&held.application);
         let (uid, node) = (held.uid.clone(), Arc::clone(&held.node));
         let (healthy, host_network) = (held.healthy, held.host_network);

@@ -108,11 +108,51 @@ fn a_pod_takes_tunnels_once_it_is_captured_and_only_while_it_is_wished_for() {
     let (mut enrol, mut tunnels) = (false, false);
     for (at, (inputs, wished, expected)) in steps.into_iter().enumerate() {
         let delta = store.apply(inputs);
-        enrol = delta.pods.last().map_or(enrol, |(_, pod)| pod.as_ref().unwrap().enrol);
+        enrol = delta.pods.last().map_or(enrol, |(_, pod)| pod.as_ref().is_some_and(|pod| pod.enrol));
         let hbone = |workload: &Arc<Workload>| workload.tunnel_protocol == TunnelProtocol::Hbone;
         tunnels = delta.workloads.last().map_or(tunnels, |(_, workload)| hbone(workload.as_ref().unwrap()));
         assert_eq!((enrol, tunnels), (wished, expected), "step {at}");
     }
+}
+
+#[test]
+fn a_node_is_told_of_a_pod_once_it_is_known_whether_it_is_to_be_enrolled() {
+    let labelled = |mode: &str| pod("web", "", json!({"metadata": {"labels": {"istio.io/dataplane-mode": mode}}}));
+    let plain = || put(pod("web", "", json!({})));
+    // What happens; then what the node is told, if it is told anything.
+    let steps: Vec<(Input, Option<Option<bool>>)> = vec![
+        (plain(), None),
+        (put(labelled("x")), None),
+        (put(labelled("none")), Some(Some(false))),
+        (put(labelled("ambient")), Some(Some(true))),
+        (plain(), Some(None)),
+        (put(namespace("x")), Some(Some(false))),
+        (put(namespace("ambient")), Some(Some(true))),
+        (remove(Kind::Namespace, "", "shop"), Some(None)),
+    ];
+    let mut store = reporting();
+    for (at, (input, expected)) in steps.into_iter().enumerate() {
+        let delta = store.apply([input]);
+        let told = delta.pods.first().map(|(_, pod)| pod.as_ref().map(|pod| pod.enrol));
+        assert_eq!(told, expected, "step {at}");
+    }
+}
+
+#[test]
+fn nothing_a_user_may_set_on_a_pod_keeps_it_as_it_was() {
+    let mut store = reporting();
+    let odd = json!({
+        "labels": {"istio.io/dataplane-mode": "ambient", "service.istio.io/canonical-name": "-", "app": ""},
+        "annotations": {
+            "ambit.io/netns": "../x", "ambit.io/same-node": "x", CAPTURED: "x", "sidecar.istio.io/status": "",
+        },
+        "ownerReferences": [{"kind": "x", "name": "", "controller": true}],
+    });
+    store.apply([put(namespace("none")), put(pod("web", "10.0.0.1", json!({})))]);
+    let delta = store.apply([put(pod("web", "10.0.0.2", json!({ "metadata": odd })))]);
+    assert_eq!(workloads(&delta, |workload| workload.addresses[0].to_string()), ["web 10.0.0.2"]);
+    assert_eq!(delta.pods[0].1.as_ref().unwrap().netns, None);
+    assert!(delta.issues.iter().flat_map(|(_, issues)| issues).all(|issue| !issue.is_error()), "{:?}", delta.issues);
 }
 
 #[test]
@@ -177,6 +217,62 @@ fn namespaces_are_told_when_they_join_and_when_they_leave() {
     store.apply([put(namespace("ambient"))]);
     let delta = store.apply([remove(Kind::Namespace, "", "shop")]);
     assert_eq!(delta.meshed_namespaces, [("shop".into(), false)]);
+}
+
+#[test]
+fn a_namespace_is_meshed_as_long_as_a_pod_wishes_for_itself() {
+    let wishing =
+        |name: &str, mode: &str| put(pod(name, "", json!({"metadata": {"labels": {"istio.io/dataplane-mode": mode}}})));
+    let mut store = reporting();
+    for (at, (input, expected)) in [
+        (wishing("a", "ambient"), Some(true)),
+        (wishing("a", "ambient"), None),
+        (wishing("b", "ambient"), None),
+        (wishing("a", "none"), None),
+        (put(namespace("ambient")), None),
+        (remove(Kind::Pod, "shop", "b"), None),
+        (wishing("b", "ambient"), None),
+        (put(namespace("none")), None),
+        (put(pod("b", "", json!({"spec": {"hostNetwork": true}}))), Some(false)),
+        (wishing("b", "ambient"), Some(true)),
+        (remove(Kind::Pod, "shop", "b"), Some(false)),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let meshed = store.apply([input]).meshed_namespaces;
+        assert_eq!(meshed.first().map(|(_, meshed)| *meshed), expected, "step {at}");
+    }
+}
+
+#[test]
+fn only_a_pod_takes_the_address_of_a_pod_and_only_of_one_on_its_way_out() {
+    let entry =
+        |name: &str| object("networking.istio.io/v1", "WorkloadEntry", name, &json!({"spec": {"address": "10.0.0.1"}}));
+    let leaving = json!({"metadata": {"deletionTimestamp": "2026-01-31T09:30:00Z"}});
+    let mut store = Store::default();
+    let mut has = BTreeMap::new();
+    // What happens; then who has the address.
+    for (at, (input, expected)) in [
+        (put(entry("m")), "m"),
+        (put(pod("b", "10.0.0.1", leaving.clone())), "b"),
+        (put(entry("m2")), "b"),
+        (put(pod("c", "10.0.0.1", json!({}))), "c"),
+        (put(pod("a", "10.0.0.1", json!({}))), "a"),
+        (put(pod("a", "10.0.0.1", leaving)), "c"),
+        (remove(Kind::Pod, "shop", "c"), "a"),
+        (remove(Kind::Pod, "shop", "a"), "b"),
+        (remove(Kind::Pod, "shop", "b"), "m"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        for (uid, workload) in store.apply([input]).workloads {
+            has.insert(uid.name().to_owned(), workload.is_some_and(|workload| !workload.addresses.is_empty()));
+        }
+        let holders: Vec<_> = has.iter().filter(|(_, has)| **has).map(|(name, _)| name.as_str()).collect();
+        assert_eq!(holders, [expected], "step {at}");
+    }
 }
 
 #[test]

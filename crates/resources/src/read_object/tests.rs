@@ -34,7 +34,14 @@ fn what_the_api_server_adds_is_no_news() {
     };
     let status = json!({"conditions": [{"type": "Accepted", "status": "True"}], "observedGeneration": "1"});
     for (object, expected) in [
-        (version("v1", "Node", json!({"spec": {"podCIDR": "10.0.0.0/24"}, "status": {"capacity": {}}})), Kind::Node),
+        (
+            version(
+                "v1",
+                "Node",
+                json!({"spec": {"podCIDR": "10.0.0.0/24"}, "status": {"capacity": {}, "addresses": [{"type": "InternalIP", "address": "10.0.0.1"}]}}),
+            ),
+            Kind::Node,
+        ),
         (
             version(
                 "discovery.k8s.io/v1",

@@ -70,6 +70,18 @@ fn the_policies_of_a_workload() {
     let cases = [
         (vec![], vec!["istio-system/y", "istio-system/z", "shop/a", "shop/b"]),
         (listing.to_vec(), vec!["istio-system/y", "istio-system/z", "shop/a", "shop/b", "shop/listed", "other/listed"]),
+        (
+            vec!["shop/ambit_peer_authentication_gone", "shop/listed", "istio-system/ambit_strict"],
+            vec![
+                "istio-system/y",
+                "istio-system/z",
+                "shop/a",
+                "shop/b",
+                "/ambit_unknown",
+                "shop/listed",
+                "/ambit_unknown",
+            ],
+        ),
     ];
     let snapshot = Snapshot::build(vec![], vec![], policies);
     for (listed, expected) in cases {

@@ -37,7 +37,8 @@ pub(crate) enum Audience {
 /// A resource as streams send it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Encoded {
-    /// A hash of what it says: the same in every process that says it.
+    /// A hash of what it says: the same in every process of one release. Another release's compiler may hash in
+    /// another way; a client that comes from there is told everything again.
     pub(crate) version: String,
     /// A `Resource`.
     pub(crate) bytes: Bytes,

@@ -254,7 +254,7 @@ fn what_is_left_out_has_a_meaning() {
 #[test]
 fn workloads_that_cannot_be_meant_are_refused() {
     type Change = fn(&mut message::Workload);
-    let cases: [(&str, Change); 12] = [
+    let cases: [(&str, Change); 10] = [
         ("uid is missing", |it| it.uid.clear()),
         ("namespace is missing", |it| it.namespace.clear()),
         ("addresses: [10, 0, 0] is not valid", |it| it.addresses = vec![Bytes::from_static(&[10, 0, 0])]),
@@ -263,11 +263,6 @@ fn workloads_that_cannot_be_meant_are_refused() {
         ("network_mode: 7 is not valid", |it| it.network_mode = 7),
         ("waypoint is not supported", |it| it.waypoint = Some(message::GatewayAddress::default())),
         ("network_gateway is not supported", |it| it.network_gateway = Some(message::GatewayAddress::default())),
-        ("services: \"web\" is not valid", |it| drop(it.services.insert("web".into(), Default::default()))),
-        ("services.target_port: 0 is not valid", |it| {
-            let port = message::Port { service_port: 80, ..Default::default() };
-            it.services.insert("shop/web".into(), message::PortList { ports: vec![port] });
-        }),
         ("authorization_policies: \"a/b/c\" is not valid", |it| it.authorization_policies = vec!["a/b/c".into()]),
         ("service_account: \"spiffe://cluster.local/ns/shop/sa/a/ns/b\" is not valid", |it| {
             it.service_account = "a/ns/b".into();
@@ -278,6 +273,18 @@ fn workloads_that_cannot_be_meant_are_refused() {
         change(&mut it);
         assert_eq!(read_workload(it).unwrap_err().to_string(), fault);
     }
+}
+
+#[test]
+fn a_service_that_cannot_be_read_takes_no_workload_with_it() {
+    let port = |target_port| message::Port { service_port: 80, target_port, app_protocol: 0 };
+    let mut it = pod_message();
+    it.services.clear();
+    for (name, target_port) in [("web", 80), ("shop/a/b", 80), ("shop/x.org", 0), ("shop/y.org", 80)] {
+        it.services.insert(name.into(), message::PortList { ports: vec![port(target_port)] });
+    }
+    let workload = read_workload(it).unwrap();
+    assert_eq!(workload.services.iter().map(|(key, _)| key.to_string()).collect::<Vec<_>>(), ["shop/y.org"]);
 }
 
 #[test]

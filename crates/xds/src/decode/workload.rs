@@ -19,7 +19,7 @@ impl Decoder {
         refuse_unsupported(&it)?;
         let namespace = self.texts.share(required("namespace", it.namespace)?.as_str());
         let identity = self.identity(&it.trust_domain, &namespace, &it.service_account)?;
-        let services = services(it.services)?;
+        let services = services(it.services);
         let uid = WorkloadUid::new(required("uid", it.uid)?);
         // Said once where it is the workload's own, so that its like are alike.
         let workload_name = if it.workload_name == uid.name() { "" } else { it.workload_name.as_str() };
@@ -95,9 +95,12 @@ fn kind(value: i32) -> WorkloadKind {
     }
 }
 
-fn services(all: BTreeMap<String, message::PortList>) -> Result<ServicePorts, Fault> {
+/// The services that can be read. It takes another object to put a workload behind a service: one that
+/// cannot be read must not take the workload out of the mesh.
+fn services(all: BTreeMap<String, message::PortList>) -> ServicePorts {
     let ports = |list: message::PortList| list.ports.into_iter().map(mapping).collect::<Result<_, _>>();
-    all.into_iter().map(|(name, list)| Ok((service_key("services", &name)?, ports(list)?))).collect()
+    let service = |(name, list): (String, _)| Ok::<_, Fault>((service_key("services", &name)?, ports(list)?));
+    all.into_iter().filter_map(|named| service(named).ok()).collect()
 }
 
 fn mapping(it: message::Port) -> Result<PortMapping, Fault> {

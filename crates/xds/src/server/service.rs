@@ -18,12 +18,11 @@ use tonic_prost::ProstCodec;
 
 use super::Discovery;
 use super::body::body;
+use super::budget::Budget;
 use crate::proto::discovery::aggregated_discovery_service_server::SERVICE_NAME;
 use crate::proto::discovery::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 use crate::{Authenticator, caller};
 
-/// Largest request taken, in bytes: a client that comes again names all it holds, at 100 bytes each.
-const MAX_REQUEST: usize = 64 << 20;
 /// The method's name.
 const METHOD: &str = "DeltaAggregatedResources";
 
@@ -64,7 +63,7 @@ async fn respond<A: Authenticator>(discovery: &Discovery<A>, request: Request<Bo
     let (head, requests) = request.into_parts();
     let caller = caller(&*discovery.authenticator, &MetadataMap::from_headers(head.headers)).await?;
     let decoder = ProstCodec::<DeltaDiscoveryResponse, DeltaDiscoveryRequest>::default().decoder();
-    let requests = Streaming::new_request(decoder, requests, None, Some(MAX_REQUEST));
+    let requests = Streaming::new_request(decoder, requests, None, Some(Budget::of(&caller).request));
     let mut response = Response::new(body(discovery.serve(caller, requests)));
     response.headers_mut().insert(CONTENT_TYPE, GRPC_CONTENT_TYPE);
     Ok(response)

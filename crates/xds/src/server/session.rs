@@ -8,6 +8,7 @@ use futures::{Stream, StreamExt};
 use tokio::sync::watch;
 use tonic::Status;
 
+use super::budget::Budget;
 use super::subscription::{Answer, Subscription};
 use crate::cache::Progress;
 use crate::proto::discovery::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
@@ -69,7 +70,7 @@ impl<R: Stream<Item = Result<DeltaDiscoveryRequest, Status>> + Unpin> Session<R>
             return Ok(());
         };
         if type_url.is_for_nodes() && self.caller.node.is_none() {
-            return Err(Status::permission_denied("this type is for node agents: tokens bound to a pod of a node"));
+            return Err(Status::permission_denied("this type is for node agents, and the caller is none we know"));
         }
         let subscription = self.subscriptions.entry(type_url).or_default();
         if let Some(error) = &request.error_detail
@@ -79,7 +80,7 @@ impl<R: Stream<Item = Result<DeltaDiscoveryRequest, Status>> + Unpin> Session<R>
             tracing::warn!(%type_url, caller, error, "a client refused resources");
             self.counters.add(type_url, TypeCounts { nacks: 1, ..TypeCounts::default() });
         }
-        subscription.take(request)
+        subscription.take(request, Budget::of(&self.caller).names)
     }
 
     /// The answer that is due; with several, that of the first type.

@@ -10,8 +10,6 @@ use super::on_demand::These;
 use crate::cache::{Encoded, View};
 use crate::proto::discovery::DeltaDiscoveryRequest;
 
-/// How many names a stream may ask for of one type.
-const MAX_NAMES: usize = 200_000;
 /// Longest name, in bytes: the longest of Kubernetes' are 253, and a uid holds two of them.
 const MAX_NAME: usize = 1024;
 /// All resources there are, as a name.
@@ -74,13 +72,15 @@ impl Subscription {
         self.awaited.as_deref() == Some(nonce)
     }
 
-    /// Takes a request.
-    pub(super) fn take(&mut self, request: DeltaDiscoveryRequest) -> Result<(), Status> {
+    /// Takes a request; it and those before it may name so many resources.
+    pub(super) fn take(&mut self, request: DeltaDiscoveryRequest, max_names: usize) -> Result<(), Status> {
         if self.awaits(&request.response_nonce) {
             self.awaited = None;
         }
         let (subscribe, unsubscribe) = (request.resource_names_subscribe, request.resource_names_unsubscribe);
-        check(subscribe.iter().chain(request.initial_resource_versions.keys()))?;
+        let known = &request.initial_resource_versions;
+        check(subscribe.iter().chain(known.keys()), max_names)?;
+        check(known.values(), max_names)?;
         let all = subscribe.iter().any(|name| name == ALL);
         let not_all = unsubscribe.iter().any(|name| name == ALL);
         if matches!(self.wants, Wants::Unsaid) {
@@ -97,12 +97,12 @@ impl Subscription {
         } else if not_all && matches!(self.wants, Wants::All { .. }) {
             self.wants = Wants::These(These::answered());
         }
-        self.subscribe(subscribe)?;
+        self.subscribe(subscribe, max_names)?;
         self.unsubscribe(&unsubscribe);
         Ok(())
     }
 
-    fn subscribe(&mut self, names: Vec<String>) -> Result<(), Status> {
+    fn subscribe(&mut self, names: Vec<String>, max_names: usize) -> Result<(), Status> {
         for name in names.into_iter().filter(|name| name != ALL) {
             let name: Arc<str> = name.into();
             if let Wants::These(these) = &mut self.wants {
@@ -111,8 +111,8 @@ impl Subscription {
             self.asked.insert(name);
         }
         let named = if let Wants::These(these) = &self.wants { these.names.len() } else { 0 };
-        if named.max(self.asked.len()) > MAX_NAMES {
-            return Err(Status::resource_exhausted(format!("more than {MAX_NAMES} names")));
+        if named.max(self.asked.len()) > max_names {
+            return Err(Status::resource_exhausted(format!("more than {max_names} names")));
         }
         Ok(())
     }
@@ -206,7 +206,8 @@ impl Answer {
     }
 }
 
-fn check<'a>(names: impl Iterator<Item = &'a String>) -> Result<(), Status> {
+/// Whether these are so many at most, and none of them too long.
+fn check<'a>(names: impl Iterator<Item = &'a String>, max_names: usize) -> Result<(), Status> {
     let mut number = 0;
     for name in names {
         number += 1;
@@ -214,8 +215,8 @@ fn check<'a>(names: impl Iterator<Item = &'a String>) -> Result<(), Status> {
             return Err(Status::invalid_argument(format!("a name has more than {MAX_NAME} bytes")));
         }
     }
-    if number > MAX_NAMES {
-        return Err(Status::resource_exhausted(format!("more than {MAX_NAMES} names")));
+    if number > max_names {
+        return Err(Status::resource_exhausted(format!("more than {max_names} names")));
     }
     Ok(())
 }

@@ -69,7 +69,8 @@ fn a_pod_is_known_by_its_sandbox_until_discovery_knows_it_and_no_longer_than_its
     assert!(mesh.local_pods()[0].netns.is_some(), "a late word on the former sandbox ended the new one");
 
     mesh.end_sandbox("shop", "web", "c2");
-    assert!(mesh.local_pods().is_empty(), "its network ends");
+    let pods = mesh.local_pods();
+    assert!(pods[0].ended && !pods[0].enrol, "its network ends");
     mesh.remove(TypeUrl::Address, UID).unwrap();
     mesh.remove(TypeUrl::Pod, UID).unwrap();
     assert_eq!(addresses(mesh, snapshot), None);
@@ -94,6 +95,7 @@ fn a_pod_that_is_not_to_be_enrolled_is_what_discovery_says() {
 fn pods_of_other_nodes_come_and_go() {
     let (mut mesh, mut snapshot) = (Mesh::default(), Snapshot::default());
     put_address(&mut mesh, &[ip("10.0.0.1")]);
+    assert_eq!(mesh.steps.len(), 1);
     assert_eq!(addresses(&mut mesh, &mut snapshot), Some(vec![ip("10.0.0.1")]));
     assert!(mesh.local_pods().is_empty());
     mesh.remove(TypeUrl::Address, UID).unwrap();
@@ -112,12 +114,17 @@ fn what_is_not_valid_leaves_what_was() {
     };
     let broken = || Kept { version: "2".into(), body: Bytes::from_static(b"\xff") };
     mesh.put(TypeUrl::Authorization, &"shop/other".into(), broken()).unwrap_err();
-    assert_eq!(mesh.lacking().len(), 1, "a policy that was never valid is missed");
+    assert!(mesh.lacks(TypeUrl::Authorization, "shop/other"), "a policy that was never valid is missed");
+    put(&mut mesh, TypeUrl::MeshedNamespace, "shop/other", &encode::meshed_namespace("shop/other"));
+    assert!(mesh.lacks(TypeUrl::Authorization, "shop/other"), "no resource of another type takes its place");
     put(&mut mesh, TypeUrl::Authorization, "shop/deny", &encode::authorization(&policy));
     mesh.put(TypeUrl::Authorization, &"shop/deny".into(), broken()).unwrap_err();
-    assert_eq!(mesh.lacking().len(), 1, "one that was valid before is not");
+    assert!(!mesh.lacks(TypeUrl::Authorization, "shop/deny"), "one that was valid before is not");
     let kept = mesh.held().find(TypeUrl::Authorization, "shop/deny").unwrap();
     assert_eq!(&*kept.version, "1", "what is not in force is not said to be held");
+    let kept = mesh.held().find(TypeUrl::Authorization, "shop/other").unwrap();
+    assert_eq!(&*kept.version, "", "what is stood in for is to be sent again");
     mesh.remove(TypeUrl::Authorization, "shop/other").unwrap();
-    assert!(mesh.lacking().is_empty());
+    assert!(!mesh.lacks(TypeUrl::Authorization, "shop/other"));
+    assert_eq!(Snapshot::default().apply(mesh.take_steps()).0.policies().count(), 1);
 }

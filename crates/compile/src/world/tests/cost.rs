@@ -79,6 +79,11 @@ fn one_changed_object_costs_what_depends_on_it() {
         object("discovery.k8s.io/v1", "EndpointSlice", "bare-1", &rest)
     };
     let ambient = |n: usize, mode: &str| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace_of(n), "labels": {"istio.io/dataplane-mode": mode}}});
+    let wishing = |n: usize| {
+        let mut pod = replica(n, "False");
+        merge(&mut pod, &json!({"metadata": {"labels": {"istio.io/dataplane-mode": "ambient"}}}));
+        pod
+    };
     let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-7", "labels": {"topology.kubernetes.io/zone": "z"}}});
     let all = |workloads, replicas, endpoints| Cost { workloads, replicas, endpoints };
     let in_namespace = PODS / NAMESPACES;
@@ -88,6 +93,8 @@ fn one_changed_object_costs_what_depends_on_it() {
         ("the same pod", vec![put(replica(7, "True"))], all(1, 0, 0), (0, 0, 0)),
         ("readiness", vec![put(replica(7, "False"))], all(1, 0, 0), (1, 0, 0)),
         ("a pod of a new application", vec![put(replica(PODS, "True"))], all(1, 1, 0), (1, 0, 0)),
+        ("a pod wishes to be enrolled for itself", vec![put(wishing(7))], all(1, 1, 0), (1, 0, 0)),
+        ("and no longer does", vec![put(replica(7, "False"))], all(1, 0, 0), (1, 0, 0)),
         ("a pod goes", vec![remove(Kind::Pod, &namespace_of(7), &name(7))], all(1, 0, 0), (1, 0, 0)),
         ("the same service", vec![put(service(0, &app(0), 80))], all(0, 0, 0), (0, 0, 0)),
         ("a service's port", vec![put(service(0, &app(0), 81))], all(10, 1, 0), (10, 1, 0)),

@@ -120,6 +120,34 @@ fn service_entries_have_the_endpoints_they_name_or_select() {
 }
 
 #[test]
+fn nobody_puts_services_on_workloads_of_other_namespaces() {
+    let elsewhere = |kind: &str| json!({"metadata": {"namespace": kind}});
+    let target = |namespace: &str| json!({"kind": "Pod", "name": "web", "namespace": namespace});
+    let mut web = pod("web", "10.0.0.1", json!({}));
+    for (namespace, entry_gives, slice_gives) in [
+        ("shop", vec!["web db.shop.svc.cluster.local 80>8080, x.org 443>8443"], vec![]),
+        ("bank", vec!["web "], vec!["db-1 db.shop.svc.cluster.local 80>8080", "x x.org 443>8443"]),
+    ] {
+        merge(&mut web, &elsewhere(namespace));
+        for target in [Value::Null, target(namespace)] {
+            let delta = Store::default().apply([
+                put(web.clone()),
+                put(bare(json!({}))),
+                put(slice(json!([{"addresses": ["10.0.0.1"], "targetRef": target}]))),
+                put(entry("x", json!({"endpoints": [{"address": "10.0.0.1"}]}))),
+            ]);
+            let mut found = workloads(&delta, services);
+            found.sort();
+            let mut expected = [entry_gives.clone(), slice_gives.clone()].concat();
+            expected.sort_unstable();
+            assert_eq!(found, expected, "{namespace} {target}");
+            let addresses = delta.workloads.iter().map(|(_, it)| it.as_ref().unwrap().addresses.len());
+            assert!(addresses.min() == Some(1), "nobody lost the address");
+        }
+    }
+}
+
+#[test]
 fn a_workload_entry_is_a_workload_and_its_label_says_whether_it_takes_tunnels() {
     let vm = |labels: Value| {
         machine("vm", json!({"address": "10.1.0.1", "labels": labels, "serviceAccount": "db", "locality": "r/z/s"}))
@@ -157,6 +185,14 @@ fn what_is_not_supported_is_said() {
             entry("x", json!({"endpoints": [{"address": "x.org"}]})),
             "warning: ServiceEntry shop/x: spec.endpoints[0].address: an address that is no IP address is not supported",
         ),
+        (
+            entry("x", json!({"hosts": ["x.org", "a/b"]})),
+            "error: ServiceEntry shop/x: spec.hosts[1]: \"a/b\" is not a DNS name, nor one with *. before it",
+        ),
+        (entry("x", json!({"hosts": ["*"]})), "error: ServiceEntry shop/x: spec.hosts[0]"),
+        (entry("x", json!({"hosts": ["a.*.org"]})), "error: ServiceEntry shop/x: spec.hosts[0]"),
+        (entry("x", json!({"hosts": ["a".repeat(254)]})), "error: ServiceEntry shop/x: spec.hosts[0]"),
+        (entry("x", json!({"hosts": ["*.X.org"], "addresses": []})), "info: ServiceEntry shop/x: spec.addresses"),
         (entry("x", json!({"hosts": []})), "error: ServiceEntry shop/x: spec.hosts"),
         (
             entry("x", json!({"resolution": "NONE", "endpoints": [{"address": "1.2.3.4"}]})),
@@ -191,4 +227,72 @@ fn a_host_is_the_host_of_one_object() {
         delta.issues,
         [(ObjectId { kind: Kind::ServiceEntry, namespace: "shop".into(), name: "b".into() }, vec![])]
     );
+}
+
+fn node(address: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"},
+        "status": {"addresses": [{"type": "InternalIP", "address": address}, {"type": "Hostname", "address": "n1"}]},
+    })
+}
+
+#[test]
+fn a_service_entry_only_asks_for_addresses_that_others_were_given() {
+    let kubernetes = |address: &str| object("v1", "Service", "api", &json!({"spec": {"clusterIP": address}}));
+    let asking = |addresses: Value| put(entry("x", json!({"hosts": ["x.org", "y.org"], "addresses": addresses})));
+    let mut store = Store::default();
+    let (mut has, mut said) = (BTreeMap::new(), Vec::new());
+    // What happens; then the addresses of both hosts, and who has the others.
+    let steps: Vec<(Input, &str, &[&str])> = vec![
+        (asking(json!(["10.9.0.1", "10.0.0.1", "240.0.0.1"])), "10.9.0.1 10.0.0.1 240.0.0.1", &[]),
+        (put(kubernetes("10.9.0.1")), "10.0.0.1 240.0.0.1", &["Service shop/api"]),
+        (put(pod("web", "10.0.0.1", json!({}))), "240.0.0.1", &["Service shop/api", "Pod shop/web"]),
+        (put(node("240.0.0.1")), "", &["Service shop/api", "Pod shop/web", "Node n1"]),
+        (put(kubernetes("10.9.0.2")), "10.9.0.1", &["Pod shop/web", "Node n1"]),
+        (put(node("1.2.3.4")), "10.9.0.1 240.0.0.1", &["Pod shop/web"]),
+        (asking(json!(["10.0.0.1", "10.9.0.2", "10.9.0.3"])), "10.9.0.3", &["Pod shop/web", "Service shop/api"]),
+        (remove(Kind::Pod, "shop", "web"), "10.0.0.1 10.9.0.3", &["Service shop/api"]),
+        (remove(Kind::Service, "shop", "api"), "10.0.0.1 10.9.0.2 10.9.0.3", &[]),
+        (put(machine("m", json!({"address": "10.0.0.1"}))), "10.0.0.1 10.9.0.2 10.9.0.3", &[]),
+    ];
+    for (at, (input, expected, holders)) in steps.into_iter().enumerate() {
+        let delta = store.apply([input]);
+        for (key, service) in delta.services.into_iter().filter(|(key, _)| key.hostname.ends_with(".org")) {
+            let addresses: Vec<_> = service.unwrap().addresses.iter().map(ToString::to_string).collect();
+            has.insert(key.hostname.to_string(), addresses.join(" "));
+        }
+        for (_, issues) in delta.issues.into_iter().filter(|(id, _)| id.kind == Kind::ServiceEntry) {
+            said = issues.iter().map(ToString::to_string).collect();
+        }
+        assert_eq!(has.values().collect::<Vec<_>>(), [expected, expected], "step {at}");
+        assert_eq!(said.len(), holders.len(), "step {at}: {said:?}");
+        for (said, holder) in said.iter().zip(holders) {
+            assert!(said.contains(&format!("is already the address of {holder}: left out here")), "step {at}: {said}");
+        }
+        for service in store.compile().services.iter().filter(|it| it.key.hostname.ends_with(".org")) {
+            let addresses: Vec<_> = service.addresses.iter().map(ToString::to_string).collect();
+            assert_eq!(addresses.join(" "), expected, "step {at}");
+        }
+    }
+}
+
+#[test]
+fn no_tunnel_of_a_workload_entry_ends_at_a_node() {
+    let vm = |tunnel: &str| {
+        put(machine("vm", json!({"address": "10.1.0.1", "labels": {"networking.istio.io/tunnel": tunnel}})))
+    };
+    let addresses = |workload: &Workload| workload.addresses.len().to_string();
+    let mut store = Store::default();
+    for (input, expected) in [
+        (vm("http"), &["vm 1"][..]),
+        (put(node("10.1.0.1")), &["vm 0"]),
+        (vm("none"), &["vm 1"]),
+        (vm("http"), &["vm 0"]),
+        (put(node("10.1.0.2")), &["vm 1"]),
+    ] {
+        let delta = store.apply([input]);
+        assert_eq!(workloads(&delta, addresses), expected);
+        let lost = delta.issues.last().filter(|(_, issues)| !issues.is_empty());
+        assert_eq!(lost.is_some(), expected == ["vm 0"], "{:?}", delta.issues);
+    }
 }

@@ -38,6 +38,7 @@ fn manifest((kind, variant, name, namespace, [a, b, c]): Given) -> Value {
         json!({"app": "web", "env": "live"}),
         json!({"env": "live"}),
         json!({"app": name}),
+        json!({"istio.io/dataplane-mode": "ambient", "app": "web", "networking.istio.io/tunnel": "http"}),
         json!({}),
     ]);
     let selector = if labels == json!({}) { json!({}) } else { json!({"selector": {"matchLabels": labels}}) };
@@ -65,7 +66,7 @@ fn manifest((kind, variant, name, namespace, [a, b, c]): Given) -> Value {
         3 => (
             "v1",
             "Service",
-            json!({"spec": {"selector": labels, "ports": [{"name": "http", "port": u16::from(a) * 10, "targetPort": "http"}]}}),
+            json!({"spec": {"clusterIP": format!("10.9.0.{b}"), "selector": labels, "ports": [{"name": "http", "port": u16::from(a) * 10, "targetPort": "http"}]}}),
         ),
         4 => {
             metadata = json!({"name": namespace, "labels": {"istio.io/dataplane-mode": one_of(&[json!("ambient"), json!("none"), json!("x")])}});
@@ -73,7 +74,7 @@ fn manifest((kind, variant, name, namespace, [a, b, c]): Given) -> Value {
         }
         5 => {
             metadata = json!({"name": format!("n{a}"), "labels": {"topology.kubernetes.io/zone": format!("z{b}")}});
-            ("v1", "Node", json!({}))
+            ("v1", "Node", json!({"status": {"addresses": [{"type": "InternalIP", "address": format!("10.0.0.{c}")}]}}))
         }
         6 => {
             let service = ["web", "db"][usize::from(c) % 2];
@@ -88,7 +89,8 @@ fn manifest((kind, variant, name, namespace, [a, b, c]): Given) -> Value {
         }
         7 => {
             let hosts = one_of(&[json!(["x.org"]), json!(["x.org", "y.org"]), json!(["web.shop.svc.cluster.local"])]);
-            let mut spec = json!({"hosts": hosts, "resolution": "STATIC", "ports": [{"number": 80, "name": "http"}]});
+            let addresses = [format!("10.9.0.{a}"), format!("10.0.0.{b}")];
+            let mut spec = json!({"hosts": hosts, "addresses": addresses, "resolution": "STATIC", "ports": [{"number": 80, "name": "http"}]});
             if a == 1 {
                 merge(&mut spec, &json!({"workloadSelector": {"labels": labels}}));
             } else {

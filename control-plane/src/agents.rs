@@ -1,0 +1,134 @@
+//! Which callers are node agents, and of which node.
+
+use std::sync::Arc;
+
+use ambit_xds::{AuthError, Authenticator, Caller};
+
+use crate::certificates::NodeIdentities;
+use crate::config::ServiceAccountName;
+use crate::pods::Pods;
+
+/// Whose word on a node counts: a service account that agents run as, by a token bound to one of its pods, for
+/// the node that this pod is on by our own view. The token's own claim of a node is not enough (any pod's
+/// token has one), nor is it needed (before Kubernetes 1.30 none has).
+#[derive(Debug, Clone)]
+pub(crate) struct Agents {
+    /// The accounts.
+    pub(crate) accounts: Vec<ServiceAccountName>,
+    /// Who runs where.
+    pub(crate) pods: Arc<Pods>,
+}
+
+/// Why not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NoAgent {
+    /// Everybody else's account.
+    #[error("the caller does not run as a node agent")]
+    Account,
+    /// A token that anybody may carry anywhere says nothing of a node.
+    #[error("the token is bound to no pod")]
+    NotBound,
+    /// The pod has ended, was replaced by another of its name, or is too new to be known.
+    #[error("the caller's pod does not exist")]
+    NoSuchPod,
+    /// Token and cluster disagree.
+    #[error("the token is of another node than its pod")]
+    OtherNode,
+}
+
+impl Agents {
+    /// The node whose agent a caller is that is as its token says.
+    pub(crate) fn node(&self, caller: &Caller) -> Result<Arc<str>, NoAgent> {
+        let is_caller = |account: &ServiceAccountName| {
+            account.namespace == caller.namespace && account.name == caller.service_account
+        };
+        if !self.accounts.iter().any(is_caller) {
+            return Err(NoAgent::Account);
+        }
+        let pod = caller.pod.as_ref().ok_or(NoAgent::NotBound)?;
+        let node = self.pods.node_of_pod(&caller.namespace, &pod.name, &pod.uid).ok_or(NoAgent::NoSuchPod)?;
+        if caller.node.as_deref().is_some_and(|claimed| *claimed != *node) {
+            return Err(NoAgent::OtherNode);
+        }
+        Ok(node)
+    }
+}
+
+/// Callers by their tokens, with a node if, and only if, they are its agent.
+pub(crate) struct Callers<A> {
+    /// Says whose a token is.
+    pub(crate) tokens: Arc<A>,
+    /// Says who of them is an agent.
+    pub(crate) agents: Agents,
+}
+
+impl<A: Authenticator> Authenticator for Callers<A> {
+    async fn authenticate(&self, token: &str) -> Result<Caller, AuthError> {
+        let caller = self.tokens.authenticate(token).await?;
+        let node = match self.agents.node(&caller) {
+            Ok(node) => Some(node.to_string()),
+            Err(NoAgent::Account) => None,
+            Err(reason) => {
+                let Caller { namespace, service_account, .. } = &caller;
+                tracing::warn!(namespace, service_account, %reason, "a node agent's account, and not taken for one");
+                None
+            }
+        };
+        Ok(Caller { node, ..caller })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ambit_resources::{Metadata, Pod, PodSpec};
+    use ambit_xds::BoundPod;
+
+    use super::*;
+
+    /// Believes everybody to be who they say.
+    struct Says(Caller);
+
+    impl Authenticator for Says {
+        async fn authenticate(&self, _token: &str) -> Result<Caller, AuthError> {
+            Ok(self.0.clone())
+        }
+    }
+
+    fn agents() -> Agents {
+        let pods = Pods::new("Kubernetes".into(), "cluster.local".into());
+        for (namespace, name) in [("ambit-system", "agent"), ("shop", "web")] {
+            let metadata = Metadata { uid: format!("uid of {name}"), ..Metadata::default() };
+            let spec = PodSpec { node_name: "n1".to_owned(), ..PodSpec::default() };
+            pods.put(&namespace.into(), &name.into(), &Pod { metadata, spec, ..Pod::default() });
+        }
+        Agents { accounts: vec!["ambit-system/ztunnel".parse().unwrap()], pods: Arc::new(pods) }
+    }
+
+    #[tokio::test]
+    async fn only_an_agent_whose_pod_is_there_has_a_node_and_it_is_the_pods() {
+        let caller = |namespace: &str, account: &str, pod: Option<(&str, &str)>, node: Option<&str>| Caller {
+            namespace: namespace.to_owned(),
+            service_account: account.to_owned(),
+            pod: pod.map(|(name, uid)| BoundPod { name: name.to_owned(), uid: uid.to_owned() }),
+            node: node.map(str::to_owned),
+        };
+        let agent = Some(("agent", "uid of agent"));
+        for (caller, expected) in [
+            (caller("ambit-system", "ztunnel", agent, Some("n1")), Ok("n1")),
+            (caller("ambit-system", "ztunnel", agent, None), Ok("n1")),
+            (caller("ambit-system", "ztunnel", agent, Some("n2")), Err(NoAgent::OtherNode)),
+            (caller("ambit-system", "ztunnel", None, Some("n1")), Err(NoAgent::NotBound)),
+            (caller("ambit-system", "ztunnel", Some(("agent", "another's")), Some("n1")), Err(NoAgent::NoSuchPod)),
+            (caller("ambit-system", "ztunnel", Some(("gone", "x")), Some("n1")), Err(NoAgent::NoSuchPod)),
+            (caller("ambit-system", "default", agent, Some("n1")), Err(NoAgent::Account)),
+            (caller("shop", "ztunnel", Some(("web", "uid of web")), Some("n1")), Err(NoAgent::Account)),
+            (caller("shop", "web", Some(("web", "uid of web")), Some("n1")), Err(NoAgent::Account)),
+        ] {
+            let agents = agents();
+            assert_eq!(agents.node(&caller).as_deref(), expected.as_ref().copied(), "{caller:?}");
+            let callers = Callers { tokens: Arc::new(Says(caller.clone())), agents };
+            let node = expected.ok().map(str::to_owned);
+            assert_eq!(callers.authenticate("any").await, Ok(Caller { node, ..caller }));
+        }
+    }
+}
