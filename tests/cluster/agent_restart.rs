@@ -9,6 +9,11 @@ use ambit_tests::until;
 
 use crate::{mesh, traffic::Loaded};
 
+/// Of the node's own network only: processes of all nodes are seen here.
+const KILL: &str = "for process in /proc/[0-9]*; do \
+    [ \"$(cat $process/comm)\" = ztunnel ] && [ $process/ns/net -ef /proc/self/ns/net ] && kill -9 ${process#/proc/}; \
+    done; true";
+
 #[test]
 fn an_agent_replaced_disturbs_no_longer_than_its_restart() -> Result<()> {
     let traffic = Loaded::prepare("agent-replaced")?;
@@ -33,7 +38,7 @@ fn a_killed_agent_disturbs_no_longer_than_its_restart() -> Result<()> {
             let agent = Agent::on(node)?;
             let before = agent.pod().incarnation()?;
             let begin = Instant::now();
-            node.exec("kill -9 $(cat /proc/[0-9]*/stat | sed -n 's/^\\([0-9]*\\) (ztunnel) .*/\\1/p')")?;
+            node.exec(KILL)?;
             until("the next life of the agent", ambit_tests::cluster::PATIENCE, || {
                 agent.pod().incarnation().is_ok_and(|now| now != before).then_some(())
             })?;

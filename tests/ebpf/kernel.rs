@@ -77,7 +77,13 @@ impl Kernel {
         ];
         let pod = ambit_ebpf_types::Pod { ip4, ip6 };
         let file = File::open(netns.path())?;
-        self.node.enrol(&Enrolment { netns: file.as_fd(), cookie: self.cookie, pod, listeners: &listeners })?;
+        self.node.enrol(&Enrolment {
+            netns: file.as_fd(),
+            cookie: self.cookie,
+            pod,
+            listeners: &listeners,
+            interfaces: &[],
+        })?;
         self.agent = Some(agent);
         Ok(())
     }

@@ -32,3 +32,4 @@ mod telemetry;
 mod tls;
 mod together;
 mod tunnel;
+mod vm;

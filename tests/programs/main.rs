@@ -2,6 +2,7 @@
 //! mesh. They come from Debian's packages; each server runs on a folder and a port of its own.
 
 mod container;
+mod machine;
 mod mariadb;
 mod nginx;
 mod pair;

@@ -28,6 +28,7 @@ pub use client::{Connection, Outcome, ask, knock};
 pub use config::ConfigDir;
 pub use mesh::Mesh;
 pub use netns::Netns;
+pub use network::Guest;
 pub use process::{Process, run};
 pub use server::{Behaviour, Server};
 pub use wait::until;

@@ -1,5 +1,7 @@
 //! The plumbing of a [`crate::World`], with iproute2 in batches: namespaces, links, routes.
 
+mod machine;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
@@ -10,6 +12,8 @@ use anyhow::{Context, Result, ensure};
 
 use crate::Netns;
 use crate::world::{Node, Pod};
+
+pub use machine::Guest;
 
 /// The interface between the nodes, by this name in both.
 pub(crate) const LINK: &str = "link0";
@@ -51,6 +55,9 @@ fn node_commands(node: &Node, other: &Node) -> String {
 
 /// Makes a pod's namespace and its link to its node.
 pub(crate) fn make_pod(node: &Node, pod: &Pod) -> Result<()> {
+    if let Some(guest) = pod.guest() {
+        return machine::make(node, pod, guest);
+    }
     let name = pod.netns_name();
     batch(None, &format!("netns add {name}\n"))?;
     prepare(&pod.netns(), false)?;

@@ -12,7 +12,8 @@ use anyhow::{Context, Result, ensure};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::unistd::geteuid;
 
-use crate::{Capture, Netns, network};
+use crate::network::{self, Guest};
+use crate::{Capture, Netns};
 
 /// A world that was given no name is `<this>-<process id>-<count>`.
 const PREFIX: &str = "mesh";
@@ -74,6 +75,7 @@ pub struct PodSpec {
     account: String,
     node: u8,
     index: Option<u8>,
+    guest: Option<Guest>,
     labels: BTreeMap<String, String>,
     annotations: BTreeMap<String, String>,
 }
@@ -88,6 +90,7 @@ impl PodSpec {
             account: name.to_owned(),
             node,
             index: None,
+            guest: None,
             labels: BTreeMap::from([("app".to_owned(), name.to_owned())]),
             annotations: BTreeMap::new(),
         }
@@ -104,6 +107,13 @@ impl PodSpec {
     #[must_use]
     pub fn index(mut self, index: u8) -> Self {
         self.index = Some(index);
+        self
+    }
+
+    /// A virtual machine: its namespace has none of its addresses, and passes on what is for them.
+    #[must_use]
+    pub fn guest(mut self, guest: Guest) -> Self {
+        self.guest = Some(guest);
         self
     }
 
@@ -159,7 +169,7 @@ impl Pod {
     #[must_use]
     pub fn annotations(&self) -> BTreeMap<String, String> {
         let mut annotations = self.spec.annotations.clone();
-        let path = self.netns().path().display().to_string();
+        let path = self.outer_netns().path().display().to_string();
         annotations.entry("ambit.io/netns".to_owned()).or_insert(path);
         annotations
     }
@@ -170,10 +180,27 @@ impl Pod {
         &self.node
     }
 
-    /// Its network namespace.
+    /// The network namespace its programs run in.
     #[must_use]
     pub fn netns(&self) -> Netns {
         Netns::named(&self.netns_name())
+    }
+
+    /// The network namespace that its node knows: of a virtual machine the one around the guest, else the
+    /// same.
+    #[must_use]
+    pub fn outer_netns(&self) -> Netns {
+        Netns::named(&self.outer_netns_name())
+    }
+
+    pub(crate) fn outer_netns_name(&self) -> String {
+        let name = self.netns_name();
+        if self.spec.guest.is_some() { format!("{name}-vm") } else { name }
+    }
+
+    /// What it is if it is a virtual machine.
+    pub(crate) fn guest(&self) -> Option<Guest> {
+        self.spec.guest
     }
 
     /// Its IPv4 address.

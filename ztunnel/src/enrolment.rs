@@ -297,12 +297,13 @@ impl Enrolment {
             all.push(listeners);
             keys.extend(found_by);
         }
-        routing::install(&pod.netns, Families::of(&pod.addresses))?;
+        routing::install(&pod.netns, Families::of(&pod.addresses), pod.is_guest())?;
         self.node.enrol(&KernelEnrolment {
             netns: pod.netns.as_fd(),
             cookie: pod.netns.cookie(),
             pod: pod.for_kernel(),
             listeners: &keys,
+            interfaces: pod.seat.interfaces(),
         })?;
         for (worker, listeners) in self.workers.iter().zip(all) {
             worker.tell(Command::Add(Arc::clone(&pod), listeners));

@@ -14,6 +14,7 @@ mod feed;
 mod folder;
 mod folder_watch;
 mod gauges;
+mod guest;
 mod identities;
 mod inbound;
 mod judged;

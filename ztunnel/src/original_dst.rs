@@ -11,6 +11,9 @@ use crate::worker::Worker;
 
 /// Of a connection captured on its way out.
 pub(crate) fn of_captured(worker: &Worker, accepted: &Accepted) -> Result<OriginalDst, CloseReason> {
+    if accepted.pod.is_guest() {
+        return of_guest(accepted);
+    }
     let peer = accepted.peer;
     let cookie = accepted.pod.netns.cookie();
     let Some((ip, port)) = worker.originals.borrow_mut().take(cookie, peer.ip(), peer.port()) else {
@@ -18,6 +21,18 @@ pub(crate) fn of_captured(worker: &Worker, accepted: &Accepted) -> Result<Origin
         return Err(CloseReason::NoOriginalDst);
     };
     Ok(OriginalDst::new(SocketAddr::new(ip, port)))
+}
+
+/// Of a virtual machine's connection, whose packets the kernel steered: it was accepted on the address that
+/// the guest asked for. On any other the connection is not the guest's: one to the listener's own loopback
+/// address is of a process in the namespace.
+fn of_guest(accepted: &Accepted) -> Result<OriginalDst, CloseReason> {
+    let address = accepted.stream.local_addr().map_err(|_unconnected| CloseReason::NoOriginalDst)?;
+    let pod = &accepted.pod;
+    if address.ip().is_loopback() || pod.owns(address.ip()) || !pod.owns(accepted.peer.ip()) {
+        return Err(CloseReason::NoOriginalDst);
+    }
+    Ok(OriginalDst::new(address))
 }
 
 /// Of a plaintext connection that the kernel steered to the agent on its way in: the address it was

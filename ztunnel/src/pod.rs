@@ -9,7 +9,9 @@ use std::sync::Arc;
 use ambit_ebpf_loader::ip as mapped;
 use ambit_ebpf_types::{ListenerKey, NO_IP};
 use ambit_model::{HBONE_PORT, INBOUND_PLAINTEXT_PORT, OUTBOUND_PORT, WorkloadUid};
-use ambit_sys::{NetNs, NetNsError, agent_listener};
+use ambit_sys::{NetNs, NetNsError, agent_listener, guest_listener};
+
+use crate::guest::{Seat, SeatError};
 
 use crate::outlet::Place;
 
@@ -22,6 +24,8 @@ pub(crate) struct Pod {
     pub(crate) netns: Arc<NetNs>,
     /// Its addresses.
     pub(crate) addresses: Vec<IpAddr>,
+    /// Where in the namespace it is.
+    pub(crate) seat: Seat,
 }
 
 /// Why a pod is not enrolled.
@@ -45,6 +49,9 @@ pub(crate) enum PodError {
     /// Its namespace cannot be used.
     #[error(transparent)]
     NetNs(#[from] NetNsError),
+    /// Where in it the workload is cannot be told.
+    #[error(transparent)]
+    Seat(#[from] SeatError),
     /// One of the agent's listeners.
     #[error("cannot listen in the pod")]
     Listen(#[source] io::Error),
@@ -86,7 +93,8 @@ impl Pod {
         if netns.cookie() == host {
             return Err(PodError::HostNetwork);
         }
-        Ok(Self { uid, netns, addresses: addresses.to_vec() })
+        let seat = Seat::find(&netns, addresses)?;
+        Ok(Self { uid, netns, addresses: addresses.to_vec(), seat })
     }
 
     /// Opens one worker's listeners, and says by which keys the kernel finds each.
@@ -96,7 +104,8 @@ impl Pod {
         self.netns.run(|| {
             for address in &self.addresses {
                 let mut listen = |port| {
-                    let listener = agent_listener(*address).map_err(PodError::Listen)?;
+                    let open = if self.is_guest() { guest_listener } else { agent_listener };
+                    let listener = open(*address).map_err(PodError::Listen)?;
                     keys.push((ListenerKey { ip: mapped(*address), port, worker }, listener.as_raw_fd()));
                     Ok::<_, PodError>(listener)
                 };
@@ -113,6 +122,22 @@ impl Pod {
     pub(crate) fn for_kernel(&self) -> ambit_ebpf_types::Pod {
         let of = |v4| self.addresses.iter().find(|address| address.is_ipv4() == v4).map_or(NO_IP, |ip| mapped(*ip));
         ambit_ebpf_types::Pod { ip4: of(true), ip6: of(false) }
+    }
+
+    /// Whether it is a virtual machine behind an interface of its namespace.
+    pub(crate) fn is_guest(&self) -> bool {
+        matches!(self.seat, Seat::Guest(_))
+    }
+
+    /// Whether it still is where it was. A workload inside its namespace stays there; one that was not to
+    /// be found may turn out to be a guest, and a guest may get another interface.
+    pub(crate) fn is_where_it_was(&self) -> bool {
+        match self.seat {
+            Seat::Inside => true,
+            Seat::Guest(_) | Seat::Unknown => {
+                Seat::find(&self.netns, &self.addresses).is_ok_and(|now| now == self.seat)
+            }
+        }
     }
 
     /// Whether `address` is one of the pod's.

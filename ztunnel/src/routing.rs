@@ -2,6 +2,8 @@
 //! client's own address; the application's replies go to that address, which is elsewhere. The mark
 //! of the agent's socket travels with the connection (`tcp_fwmark_accept`), and with a refusal
 //! (`fwmark_reflect`); one rule and one route a family bring marked packets back to the pod itself.
+//! For a virtual machine the kernel programs mark the packets that are for the agent, either way; marked
+//! packets that come in are delivered to the agent, and marked answers of the kernel go out as others do.
 //! No iptables, no connection tracking.
 
 use std::fs;
@@ -9,6 +11,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
+use ambit_ebpf_types::GUEST_MARK;
 use ambit_sys::{NetNs, NetNsError, TRANSPARENT_MARK};
 use nix::errno::Errno;
 use rtnetlink::packet_route::route::{RouteScope, RouteType};
@@ -19,6 +22,7 @@ use rtnetlink::{Handle, RouteMessageBuilder};
 const TABLE: u32 = 100;
 /// Before the main table (32766), after the local one (0).
 const PRIORITY: u32 = 100;
+const MAIN_TABLE: u32 = 254;
 /// Loopback is the first interface of every namespace.
 const LOOPBACK: u32 = 1;
 
@@ -71,21 +75,44 @@ enum Change {
     Remove,
 }
 
+/// A routing rule: packets with this mark take this table.
+#[derive(Clone, Copy)]
+struct Rule {
+    mark: u32,
+    table: u32,
+    priority: u32,
+    /// Only those sent from here, not those that come in.
+    sent: bool,
+}
+
+/// Replies to the agent's last hop, which connects as the client.
+const REPLIES: Rule = Rule { mark: TRANSPARENT_MARK, table: TABLE, priority: PRIORITY, sent: false };
+/// A virtual machine's packets for the agent; and what the kernel answers to them, with the same mark.
+const GUEST: [Rule; 2] = [
+    Rule { mark: GUEST_MARK, table: MAIN_TABLE, priority: PRIORITY - 1, sent: true },
+    Rule { mark: GUEST_MARK, table: TABLE, priority: PRIORITY, sent: false },
+];
+
 /// Prepares a pod; what is already there is fine.
-pub(crate) fn install(netns: &NetNs, families: Families) -> Result<(), RoutingError> {
+pub(crate) fn install(netns: &NetNs, families: Families, is_guest: bool) -> Result<(), RoutingError> {
+    if is_guest {
+        // Else a packet to the namespace itself could be passed on to the guest behind the programs' back.
+        netns.run(|| set("/proc/sys/net/ipv4/conf/all/accept_source_route", "0"))??;
+        return change(netns, families, Change::Add, &GUEST);
+    }
     netns.run(|| {
         set("/proc/sys/net/ipv4/tcp_fwmark_accept", "1")?;
         set("/proc/sys/net/ipv4/fwmark_reflect", "1")?;
         set("/proc/sys/net/ipv4/conf/lo/rp_filter", "0")?;
         if families.v6 { set("/proc/sys/net/ipv6/fwmark_reflect", "1") } else { Ok(()) }
     })??;
-    change(netns, families, Change::Add)
+    change(netns, families, Change::Add, &[REPLIES])
 }
 
-/// Takes the rule and the route away again; what is already gone is fine. The kernel settings
+/// Takes the rules and the route away again; what is already gone is fine. The kernel settings
 /// stay: without marked packets they do nothing.
 pub(crate) fn remove(netns: &NetNs, families: Families) -> Result<(), RoutingError> {
-    change(netns, families, Change::Remove)
+    change(netns, families, Change::Remove, &[REPLIES, GUEST[0], GUEST[1]])
 }
 
 fn set(path: &str, value: &str) -> Result<(), RoutingError> {
@@ -99,29 +126,33 @@ fn set(path: &str, value: &str) -> Result<(), RoutingError> {
 /// A netlink socket belongs to the namespace of the thread that opens it, and its driver must run
 /// somewhere: a short-lived runtime on a thread of its own, so that neither the caller's runtime nor
 /// its namespace is involved.
-fn change(netns: &NetNs, families: Families, change: Change) -> Result<(), RoutingError> {
+fn change(netns: &NetNs, families: Families, change: Change, rules: &[Rule]) -> Result<(), RoutingError> {
     std::thread::scope(|scope| {
         let work = scope.spawn(|| {
             netns.run(|| {
                 let runtime =
                     tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(RoutingError::Netlink)?;
-                runtime.block_on(speak(families, change))
+                runtime.block_on(speak(families, change, rules))
             })?
         });
         work.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
 
-async fn speak(families: Families, change: Change) -> Result<(), RoutingError> {
+async fn speak(families: Families, change: Change, rules: &[Rule]) -> Result<(), RoutingError> {
     let (connection, handle, _messages) = rtnetlink::new_connection().map_err(RoutingError::Netlink)?;
     let driver = tokio::task::spawn(connection);
     let result = async {
         if families.v4 {
-            rule(&handle, change, IpAddr::V4(Ipv4Addr::UNSPECIFIED)).await?;
+            for one in rules {
+                rule(&handle, change, IpAddr::V4(Ipv4Addr::UNSPECIFIED), one).await?;
+            }
             route(&handle, change, IpAddr::V4(Ipv4Addr::UNSPECIFIED)).await?;
         }
         if families.v6 {
-            rule(&handle, change, IpAddr::V6(Ipv6Addr::UNSPECIFIED)).await?;
+            for one in rules {
+                rule(&handle, change, IpAddr::V6(Ipv6Addr::UNSPECIFIED), one).await?;
+            }
             route(&handle, change, IpAddr::V6(Ipv6Addr::UNSPECIFIED)).await?;
         }
         Ok(())
@@ -131,9 +162,11 @@ async fn speak(families: Families, change: Change) -> Result<(), RoutingError> {
     result
 }
 
-async fn rule(handle: &Handle, change: Change, family: IpAddr) -> Result<(), RoutingError> {
-    let request =
-        handle.rule().add().fw_mark(TRANSPARENT_MARK).table_id(TABLE).priority(PRIORITY).action(RuleAction::ToTable);
+async fn rule(handle: &Handle, change: Change, family: IpAddr, rule: &Rule) -> Result<(), RoutingError> {
+    let request = handle.rule().add().fw_mark(rule.mark).table_id(rule.table).priority(rule.priority);
+    let request = request.action(RuleAction::ToTable);
+    // What is sent from here "comes in" by loopback.
+    let request = if rule.sent { request.input_interface("lo") } else { request };
     let message = match family {
         IpAddr::V4(_) => request.v4().message_mut().clone(),
         IpAddr::V6(_) => request.v6().message_mut().clone(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ambit_hbone::{PlainSpliceError, Progress, SpliceError, TunnelStream, splice, splice_plain};
 use ambit_model::{CloseReason, PeerAddr, UpstreamAddr};
 use ambit_policy::Permit;
-use ambit_sys::{NetNsError, agent_socket, transparent_socket};
+use ambit_sys::{NetNsError, agent_socket, guest_socket, transparent_socket};
 use ambit_telemetry::Bytes;
 use socket2::Socket;
 use tokio::net::{TcpSocket, TcpStream};
@@ -25,11 +25,24 @@ pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// the socket, or it would be captured like the pod's own.
 pub(crate) async fn connect(worker: &Worker, pod: &Pod, to: UpstreamAddr) -> Result<TcpStream, CloseReason> {
     establish(pod, to, || {
-        let socket = agent_socket(to.ip())?;
+        let socket = own_socket(pod, to.ip())?;
         worker.agent_sockets.borrow_mut().allow(socket.cookie()?).map_err(io::Error::other)?;
         Ok(socket)
     })
     .await
+}
+
+/// A socket with the pod's address. The kernel finds it for a workload in the namespace; a virtual machine's
+/// is not there, and what is sent to it from its own is lost.
+fn own_socket(pod: &Pod, to: IpAddr) -> io::Result<Socket> {
+    if !pod.is_guest() {
+        return agent_socket(to);
+    }
+    if pod.owns(to) {
+        return Err(io::Error::new(io::ErrorKind::Unsupported, "a virtual machine cannot be reached from itself"));
+    }
+    let own = pod.addresses.iter().find(|own| own.is_ipv4() == to.is_ipv4());
+    guest_socket(*own.ok_or(io::ErrorKind::AddrNotAvailable)?)
 }
 
 /// Connects to the application in a pod as its client: the application sees the client's address. Only
@@ -42,6 +55,7 @@ pub(crate) async fn connect_as(
 ) -> Result<TcpStream, CloseReason> {
     let source = source_for(client.ip(), to.ip());
     establish(pod, to, || match source {
+        Some(source) if pod.is_guest() => guest_socket(source),
         Some(source) => transparent_socket(source),
         None => agent_socket(to.ip()),
     })

@@ -7,4 +7,7 @@ mod socket;
 
 pub use limits::raise_open_files;
 pub use netns::{NetNs, NetNsError};
-pub use socket::{AGENT_MARK, AGENT_MARK_MASK, TRANSPARENT_MARK, agent_listener, agent_socket, transparent_socket};
+pub use socket::{
+    AGENT_MARK, AGENT_MARK_MASK, TRANSPARENT_MARK, agent_listener, agent_socket, guest_listener, guest_socket,
+    transparent_socket,
+};

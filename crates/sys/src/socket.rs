@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 /// `SO_MARK` of every socket of the agent, under [`AGENT_MARK_MASK`]; the mark ambient meshes use.
 pub const AGENT_MARK: u32 = 0x539;
@@ -37,6 +37,14 @@ pub fn agent_listener(family: IpAddr) -> io::Result<std::net::TcpListener> {
     Ok(socket.into())
 }
 
+/// The same for the connections of a virtual machine, whose other ends have addresses of others than this
+/// namespace.
+pub fn guest_listener(family: IpAddr) -> io::Result<std::net::TcpListener> {
+    let listener = agent_listener(family)?;
+    set_transparent(&SockRef::from(&listener), family)?;
+    Ok(listener)
+}
+
 /// A socket to connect to `to` with, from the namespace's own address.
 pub fn agent_socket(to: IpAddr) -> io::Result<Socket> {
     marked(to)
@@ -45,8 +53,15 @@ pub fn agent_socket(to: IpAddr) -> io::Result<Socket> {
 /// A socket to connect with as `source`, whose address is not one of this namespace. Replies find
 /// back by their mark (see the pod's routing rule).
 pub fn transparent_socket(source: IpAddr) -> io::Result<Socket> {
-    let socket = marked(source)?;
+    let socket = guest_socket(source)?;
     socket.set_mark(TRANSPARENT_MARK)?;
+    Ok(socket)
+}
+
+/// A socket to connect with as `source` in the namespace of a virtual machine, either way: as the guest, or
+/// to it as its client. What comes back is brought to it by the kernel programs, not by its mark.
+pub fn guest_socket(source: IpAddr) -> io::Result<Socket> {
+    let socket = marked(source)?;
     set_transparent(&socket, source)?;
     // The port is chosen at connect, by the whole 4-tuple: else 28,000 clients of one address would
     // be all that a pod can have.

@@ -2,12 +2,15 @@
 //! wants. Nobody else writes maps.
 
 mod bpffs;
+mod interfaces;
+mod lookup;
 mod maps;
 mod node;
 mod pins;
 mod uninstall;
 
 pub use bpffs::{MountError, default_cgroup};
+pub use interfaces::{Interface, Side};
 pub use maps::{AgentSockets, FaultCount, MapFault, OriginalDestinations, ip};
 pub use node::{Enrolment, LoadError, LoadStage, Node, NodeOptions};
 pub use uninstall::{UninstallError, captured, uninstall};

@@ -7,15 +7,16 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::path::PathBuf;
 
-use ambit_ebpf_types::{Destination, FAULTS, FlowKey, Ip, LAYOUT_VERSION, ListenerKey, NO_IP, NodeConfig, Pod};
+use ambit_ebpf_types::{Destination, FAULTS, FlowKey, Ip, LAYOUT_VERSION, ListenerKey, NO_IP, NodeConfig, Pod, is_v4};
 use aya::maps::{Array, HashMap as BpfHashMap, Map, MapData, MapError, PerCpuArray, SockHash};
 use aya::programs::links::FdLink;
-use aya::programs::{CgroupAttachMode, CgroupSockAddr, Program, SkLookup, SockOps};
+use aya::programs::{CgroupAttachMode, CgroupSockAddr, Program, SockOps};
 use aya::{Ebpf, EbpfLoader};
 
 use crate::bpffs::{self, MountError};
+use crate::interfaces::Interface;
 use crate::maps::{AgentSockets, FaultCount, MapFault, OriginalDestinations, Wire, ip};
-use crate::pins::{SK_LOOKUP, lookup_pin, pinned_lookups, replace_pin};
+use crate::pins::{GUEST_LOOKUP, SK_LOOKUP, pinned_namespaces, replace_pin};
 use crate::uninstall::{UninstallError, remove_layouts};
 
 /// The kernel programs, embedded by the build script.
@@ -70,6 +71,14 @@ pub enum LoadError {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// An interface of a virtual machine.
+    #[error("cannot attach to the interface {interface} of a virtual machine (this needs Linux 6.6)")]
+    Interface {
+        /// Which.
+        interface: String,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The cgroup directory.
     #[error("cannot open the cgroup {}", path.display())]
     Cgroup {
@@ -94,13 +103,15 @@ pub struct Enrolment<'a> {
     pub pod: Pod,
     /// The agent's listeners in it.
     pub listeners: &'a [(ListenerKey, RawFd)],
+    /// The namespace's interfaces if the pod is a virtual machine behind one of them; else none.
+    pub interfaces: &'a [Interface],
 }
 
 /// One node's programs and maps.
 #[derive(Debug)]
 pub struct Node {
-    ebpf: Ebpf,
-    pins: PathBuf,
+    pub(crate) ebpf: Ebpf,
+    pub(crate) pins: PathBuf,
     config: NodeConfig,
     /// What `DESTINATIONS` holds.
     destinations: HashSet<Ip>,
@@ -124,7 +135,7 @@ impl Node {
         for name in CGROUP_PROGRAMS {
             node.attach_to_cgroup(name, &cgroup)?;
         }
-        node.sk_lookup()?.load().map_err(|error| failed(SK_LOOKUP, LoadStage::Load, error))?;
+        node.sk_lookup(SK_LOOKUP)?;
         Ok(node)
     }
 
@@ -154,11 +165,20 @@ impl Node {
     }
 
     /// Pods that the kernel captures now, by namespace cookie; also those it captures in one direction
-    /// only, because an agent ended half-way, whose addresses are not known then.
+    /// only, because an agent ended half-way.
     pub fn enrolled(&self) -> Result<BTreeMap<u64, Pod>, MapFault> {
         let map = self.ebpf.map("PODS").ok_or_else(|| missing("PODS"))?;
         let pods: BpfHashMap<_, u64, Wire<Pod>> = BpfHashMap::try_from(map).map_err(fault("PODS", "open"))?;
-        let mut all: BTreeMap<_, _> = pinned_lookups(&self.pins).map(|cookie| (cookie, Pod::default())).collect();
+        let mut all: BTreeMap<_, _> = pinned_namespaces(&self.pins).map(|cookie| (cookie, Pod::default())).collect();
+        let addresses = self.ebpf.map("POD_ADDRESSES").ok_or_else(|| missing("POD_ADDRESSES"))?;
+        let addresses: BpfHashMap<_, Wire<Ip>, u64> =
+            BpfHashMap::try_from(addresses).map_err(fault("POD_ADDRESSES", "open"))?;
+        for entry in addresses.iter() {
+            let (Wire(address), cookie) = entry.map_err(fault("POD_ADDRESSES", "read"))?;
+            if let Some(pod) = all.get_mut(&cookie) {
+                *(if is_v4(&address) { &mut pod.ip4 } else { &mut pod.ip6 }) = address;
+            }
+        }
         for entry in pods.iter() {
             let (cookie, Wire(pod)) = entry.map_err(fault("PODS", "read"))?;
             all.insert(cookie, pod);
@@ -196,38 +216,36 @@ impl Node {
         for address in known(enrolment.pod) {
             addresses.insert(Wire(address), enrolment.cookie, 0).map_err(fault("POD_ADDRESSES", "insert"))?;
         }
-        self.attach_to_netns(enrolment)?;
+        if !enrolment.interfaces.is_empty() {
+            self.attach_to_netns(GUEST_LOOKUP, enrolment)?;
+            self.attach_to_interfaces(enrolment)?;
+            // Sockets in its namespace are not the VM's.
+            return Ok(self.release_sockets(enrolment.cookie)?);
+        }
+        self.attach_to_netns(SK_LOOKUP, enrolment)?;
         let mut pods: BpfHashMap<_, u64, Wire<Pod>> =
             BpfHashMap::try_from(self.map_mut("PODS")?).map_err(fault("PODS", "open"))?;
-        Ok(pods.insert(enrolment.cookie, Wire(enrolment.pod), 0).map_err(fault("PODS", "insert"))?)
-    }
-
-    fn attach_to_netns(&mut self, enrolment: &Enrolment<'_>) -> Result<(), LoadError> {
-        let path = lookup_pin(&self.pins, enrolment.cookie);
-        let program = self.sk_lookup()?;
-        let id = program.attach(enrolment.netns).map_err(|error| failed(SK_LOOKUP, LoadStage::Attach, error))?;
-        let link = program.take_link(id).map_err(|error| failed(SK_LOOKUP, LoadStage::Attach, error))?;
-        replace_pin(&path, link.into()).map_err(|source| LoadError::Program {
-            program: SK_LOOKUP,
-            stage: LoadStage::Pin,
-            source,
-        })
+        pods.insert(enrolment.cookie, Wire(enrolment.pod), 0).map_err(fault("PODS", "insert"))?;
+        Ok(self.release_interfaces(enrolment.cookie)?)
     }
 
     /// Lets a pod go: outbound first, then inbound. What is already gone is fine.
     pub fn release(&mut self, cookie: u64, pod: Pod) -> Result<(), MapFault> {
+        self.release_sockets(cookie)?;
+        self.release_interfaces(cookie)?;
+        self.detach_from_netns(cookie)?;
+        self.forget_addresses(cookie, pod, Pod::default())
+    }
+
+    fn release_interfaces(&self, cookie: u64) -> Result<(), MapFault> {
+        let fault = |error| MapFault { map: "interfaces", action: "unpin", source: MapError::IoError(error) };
+        self.detach_from_interfaces(cookie, |_, _| false).map_err(fault)
+    }
+
+    fn release_sockets(&mut self, cookie: u64) -> Result<(), MapFault> {
         let mut pods: BpfHashMap<_, u64, Wire<Pod>> =
             BpfHashMap::try_from(self.map_mut("PODS")?).map_err(fault("PODS", "open"))?;
-        absent_is_fine(pods.remove(&cookie)).map_err(fault("PODS", "remove"))?;
-        let pin = lookup_pin(&self.pins, cookie);
-        match std::fs::remove_file(&pin) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                let source = MapError::IoError(error);
-                return Err(MapFault { map: SK_LOOKUP, action: "unpin", source });
-            }
-            Ok(()) | Err(_) => {}
-        }
-        self.forget_addresses(cookie, pod, Pod::default())
+        absent_is_fine(pods.remove(&cookie)).map_err(fault("PODS", "remove"))
     }
 
     /// Removes a pod's addresses but for those in `keep`, and those that are its successor's by now.
@@ -314,11 +332,6 @@ impl Node {
     fn map_mut(&mut self, name: &'static str) -> Result<&mut Map, MapFault> {
         self.ebpf.map_mut(name).ok_or_else(|| missing(name))
     }
-
-    fn sk_lookup(&mut self) -> Result<&mut SkLookup, LoadError> {
-        let program = self.ebpf.program_mut(SK_LOOKUP).ok_or(LoadError::Missing(SK_LOOKUP))?;
-        program.try_into().map_err(|error| failed(SK_LOOKUP, LoadStage::Load, error))
-    }
 }
 
 /// A socket to put into a socket map: the map takes its own reference.
@@ -358,7 +371,11 @@ fn known(pod: Pod) -> impl Iterator<Item = Ip> {
     [pod.ip4, pod.ip6].into_iter().filter(|address| *address != NO_IP)
 }
 
-fn failed(program: &'static str, stage: LoadStage, error: impl std::error::Error + Send + Sync + 'static) -> LoadError {
+pub(crate) fn failed(
+    program: &'static str,
+    stage: LoadStage,
+    error: impl std::error::Error + Send + Sync + 'static,
+) -> LoadError {
     LoadError::Program { program, stage, source: Box::new(error) }
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::pins::pinned_lookups;
+use crate::pins::pinned_namespaces;
 
 /// A pin that could not be removed.
 #[derive(Debug, thiserror::Error)]
@@ -21,7 +21,7 @@ pub struct UninstallError {
 #[must_use]
 pub fn captured(pins: &Path) -> BTreeSet<u64> {
     let layouts = fs::read_dir(pins).into_iter().flatten().flatten();
-    layouts.flat_map(|layout| pinned_lookups(&layout.path()).collect::<Vec<_>>()).collect()
+    layouts.flat_map(|layout| pinned_namespaces(&layout.path()).collect::<Vec<_>>()).collect()
 }
 
 /// Removes all pins of a node, of every layout version: with the last reference the kernel detaches

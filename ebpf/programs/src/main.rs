@@ -6,6 +6,7 @@
 //!                   sock_ops ─► publishes it by flow, for the agent's accept
 //!  app getpeername ─ getpeername ► answers the original
 //!  SYN arrives ──── sk_lookup ► the agent's listener, but for what sock_ops recorded in PASS
+//!  VM's packets ─── tc ─────► the same for a guest, whose sockets are not this kernel's
 //! ```
 #![no_std]
 #![no_main]
@@ -17,9 +18,11 @@ mod context;
 mod connect;
 mod getpeername;
 mod maps;
+mod packet;
 mod sk_lookup;
 mod sock_addr;
 mod sock_ops;
+mod tc;
 
 #[cfg(not(test))]
 #[panic_handler]

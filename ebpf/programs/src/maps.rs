@@ -3,6 +3,7 @@
 
 use ambit_ebpf_types::{Destination, Fault, FlowKey, Ip, ListenerKey, NodeConfig, Pod, Tuple};
 use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
+use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, SockHash};
 
@@ -59,4 +60,32 @@ pub fn count(fault: Fault) {
         // SAFETY: a per-CPU slot, and a program is not preempted by another on its CPU.
         unsafe { *counter += 1 };
     }
+}
+
+/// Whether connections to an address are the mesh's.
+#[inline(always)]
+pub fn is_mesh(destination: &Ip) -> bool {
+    // Missing only before the agent's first start; nothing is enrolled then.
+    let Some(config) = CONFIG.get(0) else { return false };
+    // SAFETY: only the presence is asked for.
+    config.capture_all != 0 || unsafe { DESTINATIONS.get(destination) }.is_some()
+}
+
+/// Whether a handshake passes a pod's inbound capture.
+#[inline(always)]
+pub fn passes(tuple: &Tuple) -> bool {
+    // SAFETY: copied at once.
+    let Some(until) = (unsafe { PASS.get(tuple) }) else { return false };
+    // SAFETY: the helper takes nothing.
+    *until > unsafe { bpf_ktime_get_ns() }
+}
+
+/// The listener of one of the workers in the pod `ip`: the connection's ports choose which, so that the
+/// load is spread, and a packet sent again comes to the same.
+#[inline(always)]
+pub fn listener_key(tuple: &Tuple, ip: Ip, port: u16) -> ListenerKey {
+    let workers = CONFIG.get(0).map_or(1, |config| config.workers).max(1);
+    // Source ports of one client are even or odd in runs: mix before dividing.
+    let mixed = u32::from(tuple.source_port ^ tuple.destination_port).wrapping_mul(0x9e37_79b1) >> 16;
+    ListenerKey { ip, port, worker: (mixed % workers) as u16 }
 }

@@ -9,20 +9,23 @@
 //!          (no agent), or the address is not the pod's: dropped, the peer gets a reset.
 //! Kernel:  5.9.
 //!
+//! In the namespace of a virtual machine, whose packets tc steers, `guest_lookup` takes the place of this
+//! program: for a look-up that comes after that, when a connection begins with the addresses and ports of one
+//! that is just over. Whatever else is looked for there is not the machine's.
+//!
 //! The agent's listeners are bound to loopback and ports of the kernel's choice, and reached only through
 //! this program: nobody in the pod can take their place, and nobody's place is taken. From outside, a
 //! packet from or to a loopback address is never delivered, and one whose source is the pod's own address
 //! gets its answer sent to the pod itself.
 
 use ambit_ebpf_types::{
-    Fault, HBONE_PORT, INBOUND_PLAINTEXT_PORT, ListenerKey, OUTBOUND_PORT, Tuple, from_words, is_loopback, mapped,
+    Fault, HBONE_PORT, INBOUND_PLAINTEXT_PORT, Ip, OUTBOUND_PORT, Tuple, from_words, is_loopback, mapped,
 };
 use aya_ebpf::bindings::{BPF_SK_LOOKUP_F_NO_REUSEPORT, bpf_sk_lookup, sk_action};
-use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use aya_ebpf::macros::sk_lookup;
 use aya_ebpf::programs::SkLookupContext;
 
-use crate::maps::{CONFIG, LISTENERS, PASS, POD_ADDRESSES, count};
+use crate::maps::{LISTENERS, POD_ADDRESSES, count, is_mesh, listener_key, passes};
 
 const AF_INET: u32 = 2;
 const IPPROTO_TCP: u32 = 6;
@@ -39,6 +42,36 @@ pub fn ambit_sk_lookup(context: SkLookupContext) -> u32 {
     }
 }
 
+/// See the file's header.
+#[sk_lookup]
+pub fn ambit_guest_lookup(context: SkLookupContext) -> u32 {
+    // Who is not served finds nobody: the packet was the agent's.
+    if let Err(fault) = steer_guest(&context) {
+        count(fault);
+        return sk_action::SK_DROP;
+    }
+    sk_action::SK_PASS
+}
+
+#[inline(always)]
+fn steer_guest(context: &SkLookupContext) -> Result<(), Fault> {
+    // SAFETY: as in `steer`.
+    if unsafe { (*context.lookup).protocol } != IPPROTO_TCP {
+        return Ok(());
+    }
+    let tuple = tuple(context.lookup);
+    // SAFETY: only the presence is asked for.
+    if unsafe { POD_ADDRESSES.get(tuple.destination) }.is_some() {
+        let port = if tuple.destination_port == HBONE_PORT { HBONE_PORT } else { INBOUND_PLAINTEXT_PORT };
+        return assign(context, &tuple, tuple.destination, port);
+    }
+    // SAFETY: as above.
+    if is_mesh(&tuple.destination) && unsafe { POD_ADDRESSES.get(tuple.source) }.is_some() {
+        return assign(context, &tuple, tuple.source, OUTBOUND_PORT);
+    }
+    Ok(())
+}
+
 #[inline(always)]
 fn steer(context: &SkLookupContext) -> Result<(), Fault> {
     // SAFETY: the kernel passes a valid context; the verifier checks each field.
@@ -52,8 +85,8 @@ fn steer(context: &SkLookupContext) -> Result<(), Fault> {
     }
     let is_local = tuple.source == tuple.destination;
     match tuple.destination_port {
-        HBONE_PORT => return assign(context, &tuple, HBONE_PORT),
-        OUTBOUND_PORT if is_local => return assign(context, &tuple, OUTBOUND_PORT),
+        HBONE_PORT => return assign(context, &tuple, tuple.destination, HBONE_PORT),
+        OUTBOUND_PORT if is_local => return assign(context, &tuple, tuple.destination, OUTBOUND_PORT),
         _ => {}
     }
     if is_local || passes(&tuple) {
@@ -63,25 +96,13 @@ fn steer(context: &SkLookupContext) -> Result<(), Fault> {
     if unsafe { POD_ADDRESSES.get(tuple.destination) }.is_none() {
         return Err(Fault::NotPodAddress);
     }
-    assign(context, &tuple, INBOUND_PLAINTEXT_PORT)
+    assign(context, &tuple, tuple.destination, INBOUND_PLAINTEXT_PORT)
 }
 
+/// Gives the connection to the listener of one of the workers in the pod `ip`.
 #[inline(always)]
-fn passes(tuple: &Tuple) -> bool {
-    // SAFETY: copied at once.
-    let Some(until) = (unsafe { PASS.get(tuple) }) else { return false };
-    // SAFETY: the helper takes nothing.
-    *until > unsafe { bpf_ktime_get_ns() }
-}
-
-/// Gives the connection to the listener of one of the workers: its ports choose which, so that the load
-/// is spread, and a packet sent again comes to the same.
-#[inline(always)]
-fn assign(context: &SkLookupContext, tuple: &Tuple, port: u16) -> Result<(), Fault> {
-    let workers = CONFIG.get(0).map_or(1, |config| config.workers).max(1);
-    // Source ports of one client are even or odd in runs: mix before dividing.
-    let mixed = u32::from(tuple.source_port ^ tuple.destination_port).wrapping_mul(0x9e37_79b1) >> 16;
-    let mut key = ListenerKey { ip: tuple.destination, port, worker: (mixed % workers) as u16 };
+fn assign(context: &SkLookupContext, tuple: &Tuple, ip: Ip, port: u16) -> Result<(), Fault> {
+    let mut key = listener_key(tuple, ip, port);
     // The agent's own listeners are in no group, and no other socket gets into one with them.
     let flags = u64::from(BPF_SK_LOOKUP_F_NO_REUSEPORT);
     if LISTENERS.redirect_sk_lookup(context, key, flags).is_ok() {

@@ -19,6 +19,10 @@ pub const INBOUND_PLAINTEXT_PORT: u16 = 15006;
 /// In every enrolled pod: the tunnel.
 pub const HBONE_PORT: u16 = 15008;
 
+/// Mark of a VM's packets that are for the agent: they are delivered here instead of being passed on. A bit
+/// more than the mark of the agent's sockets, and not the one of those that connect as somebody else.
+pub const GUEST_MARK: u32 = 0x2539;
+
 /// An IP address; IPv4 in v4-mapped form.
 pub type Ip = [u8; 16];
 
@@ -159,16 +163,23 @@ pub enum Fault {
     NoListener = 4,
     /// An inbound connection was for an address that is not the pod's.
     NotPodAddress = 5,
+    /// A VM's packet that cannot be told to be harmless: a fragment, or one that says it is from the guest and
+    /// comes from elsewhere.
+    UnreadablePacket = 6,
+    /// A VM's packet would have left for the mesh past the agent.
+    Uncaptured = 7,
 }
 
 /// All of them, with the word used in metrics.
-pub const FAULTS: [(Fault, &str); 6] = [
+pub const FAULTS: [(Fault, &str); 8] = [
     (Fault::RememberSocket, "remember_socket"),
     (Fault::PublishFlow, "publish_flow"),
     (Fault::RecordPass, "record_pass"),
     (Fault::NoPodAddress, "no_pod_address"),
     (Fault::NoListener, "no_listener"),
     (Fault::NotPodAddress, "not_pod_address"),
+    (Fault::UnreadablePacket, "unreadable_packet"),
+    (Fault::Uncaptured, "uncaptured"),
 ];
 
 const _: () = assert!(size_of::<NodeConfig>() == 24);

@@ -12,7 +12,7 @@ pub(super) enum Part {
     Ebpf,
     /// Nodes and pods as network namespaces, with the real agent.
     Netns,
-    /// Unmodified programs across the mesh: nginx, redis, postgres, mariadb.
+    /// Unmodified programs across the mesh: nginx, redis, postgres, mariadb, a virtual machine.
     Programs,
     /// The tunnel protocol against a stock Envoy.
     Interop,
@@ -95,6 +95,9 @@ impl Part {
                 "redis-server",
                 "redis-tools",
                 "runc",
+                "qemu-system-x86",
+                "busybox-static",
+                "cpio",
                 "postgresql",
                 "postgresql-contrib",
                 "mariadb-server",

@@ -75,6 +75,7 @@ mod tests {
     use ambit_sys::NetNs;
 
     use super::*;
+    use crate::guest::Seat;
     use crate::pod::Pod;
 
     fn local(name: &str, pod_uid: &str, enrol: bool) -> LocalPod {
@@ -90,7 +91,7 @@ mod tests {
         // Entering the own namespace takes rights that tests may lack.
         let Ok(netns) = NetNs::open(&path) else { return };
         let uid = WorkloadUid::pod("Kubernetes", "shop", "web");
-        let pod = Pod { uid, netns: Arc::new(netns), addresses: vec!["10.0.0.1".parse().unwrap()] };
+        let pod = Pod { uid, netns: Arc::new(netns), addresses: vec!["10.0.0.1".parse().unwrap()], seat: Seat::Inside };
         let orphan = Orphan::new(Arc::new(pod), "u1".into());
         let (now, late) = (orphan.since, orphan.since + PATIENCE + Duration::from_secs(1));
         for (what, pods, at, over) in [

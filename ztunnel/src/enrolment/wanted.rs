@@ -44,7 +44,7 @@ impl Wanted {
             (None, Some(Place::Open(_))) => true,
             (Some(Place::File(_)) | None, _) => false,
         };
-        place && self.pod_uid == before.pod_uid && self.addresses == before.addresses
+        place && pod.is_where_it_was() && self.pod_uid == before.pod_uid && self.addresses == before.addresses
     }
 }
 
