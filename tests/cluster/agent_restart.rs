@@ -32,6 +32,10 @@ fn an_agent_replaced_disturbs_no_longer_than_its_restart() -> Result<()> {
 
 #[test]
 fn a_killed_agent_disturbs_no_longer_than_its_restart() -> Result<()> {
+    mesh::installed()?;
+    // The kubelet starts a container that died for the first time at once, and any other after a pause.
+    kubectl(&["--namespace", SYSTEM, "rollout", "restart", "daemonset/ztunnel"])?;
+    mesh::wait_ready()?;
     let traffic = Loaded::prepare("agent-killed")?;
     let reports = traffic.during(|| {
         for node in Node::ALL {

@@ -7,6 +7,7 @@ mod packaging;
 mod part;
 mod tally;
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,7 @@ pub(crate) use tally::Tally;
 use crate::{
     build_ebpf,
     command::{self, cargo},
-    packages, workspace,
+    images, packages, workspace,
 };
 use part::Part;
 
@@ -54,12 +55,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 /// Runs the parts, each to its end whatever became of those before it.
 pub(crate) fn run_parts(args: &Args) -> Vec<Outcome> {
     let parts = if args.parts.is_empty() { Part::ALL.to_vec() } else { args.parts.clone() };
-    if let Err(error) = prepare(&parts) {
-        eprintln!("error: preparing the tests: {error:#}");
-        let failed = Outcome { name: "preparation".to_owned(), tally: Tally::FAILED, took: Duration::ZERO };
-        return vec![failed];
-    }
-    parts.into_iter().map(|part| measure(part.name(), || run_part(part, args))).collect()
+    let agent = match prepare(&parts) {
+        Ok(agent) => agent,
+        Err(error) => {
+            eprintln!("error: preparing the tests: {error:#}");
+            let failed = Outcome { name: "preparation".to_owned(), tally: Tally::FAILED, took: Duration::ZERO };
+            return vec![failed];
+        }
+    };
+    parts.into_iter().map(|part| measure(part.name(), || run_part(part, args, &agent))).collect()
 }
 
 /// Runs `work` as one line of the table; an error that is not a test's counts as one failure.
@@ -88,8 +92,8 @@ pub(crate) fn conclude(outcomes: &[Outcome]) {
     }
 }
 
-/// Installs and builds what the parts need, once.
-fn prepare(parts: &[Part]) -> Result<()> {
+/// Installs and builds what the parts need, once; gives the agent to start.
+fn prepare(parts: &[Part]) -> Result<PathBuf> {
     let mut wanted: Vec<_> = parts.iter().flat_map(|part| part.packages()).copied().collect();
     wanted.sort_unstable();
     wanted.dedup();
@@ -100,32 +104,37 @@ fn prepare(parts: &[Part]) -> Result<()> {
     if parts.iter().any(|part| part.needs_kernel_object()) {
         build_ebpf::run(&build_ebpf::Args { install: true, ..Default::default() })?;
     }
+    // With the cluster there is an agent in an image: one build for all suites.
+    if parts.contains(&Part::Cluster) {
+        images::build(&images::Args::quick())?;
+        return Ok(workspace::target_dir()?.join("images/ztunnel/ztunnel"));
+    }
     if parts.iter().any(|part| part.needs_agent()) {
         command::run(cargo().args(["build", "--release", "--package=ztunnel"]))?;
     }
-    Ok(())
+    Ok(workspace::target_dir()?.join("release/ztunnel"))
 }
 
-fn run_part(part: Part, args: &Args) -> Result<Tally> {
+fn run_part(part: Part, args: &Args, agent: &Path) -> Result<Tally> {
     match part {
-        Part::Unit => cargo_test(&["--workspace", "--exclude=ambit-tests"], &[]),
+        Part::Unit => cargo_test(&["--workspace", "--exclude=ambit-tests"], &[], agent),
         Part::Docs => Ok(docs::check()),
         Part::Fuzz => fuzz::run(args.seconds),
         Part::Packaging => Ok(packaging::check()),
         Part::Cluster => cluster::run(),
         Part::Ebpf | Part::Netns | Part::Programs | Part::Interop => {
             // Worlds of namespaces share the machine's cores and its cgroup root: one at a time.
-            cargo_test(&["--package=ambit-tests", "--test", part.name()], &["--test-threads=1"])
+            cargo_test(&["--package=ambit-tests", "--test", part.name()], &["--test-threads=1"], agent)
         }
     }
 }
 
 /// `cargo test` in the development profile, whose dependencies clippy and the unit tests build too; only
-/// the agent the suites start is a release build.
-fn cargo_test(selection: &[&str], to_tests: &[&str]) -> Result<Tally> {
+/// the agent the suites start is an optimised build.
+fn cargo_test(selection: &[&str], to_tests: &[&str], agent: &Path) -> Result<Tally> {
     let mut cargo = cargo();
     cargo.args(["test", "--no-fail-fast"]).args(selection).arg("--").args(to_tests);
-    cargo.env("AMBIT_ZTUNNEL", workspace::target_dir()?.join("release/ztunnel"));
+    cargo.env("AMBIT_ZTUNNEL", agent);
     tally_of(&mut cargo)
 }
 
