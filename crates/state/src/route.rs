@@ -118,13 +118,21 @@ impl Snapshot {
         let mut candidates = SmallVec::new();
         for endpoint in self.choose(source, service, dst, rng) {
             if let Some(address) = address(endpoint, dst.ip()).zip(target_port(endpoint, service, dst.port())) {
-                candidates.push(candidate(endpoint, address.into(), &service.subject_alt_names));
+                let workload = self.tunnelled(endpoint, address.0);
+                candidates.push(candidate(workload, address.into(), &service.subject_alt_names));
             }
         }
         if candidates.is_empty() {
             return Err(RouteError::NoHealthyUpstream { service: service.key.clone(), port: dst.port() });
         }
         Ok(Route { service: Some(Arc::clone(service)), candidates })
+    }
+
+    /// An endpoint, or, where it is an entry without tunnel beside the pod whose address it names, that pod:
+    /// another's entry is no way round the tunnel.
+    fn tunnelled<'a>(&'a self, endpoint: &'a Arc<Workload>, address: IpAddr) -> &'a Arc<Workload> {
+        let holder = self.workload_by_ip(address).filter(|holder| takes_tunnels(holder));
+        holder.filter(|_| !takes_tunnels(endpoint)).unwrap_or(endpoint)
     }
 
     /// Endpoints of the client's node come first where the service prefers them, and within that those

@@ -52,6 +52,15 @@ fn hosted(workload: Workload) -> Workload {
 const NONE: &str = "service shop/web.shop.svc.cluster.local has no healthy endpoint for port 80";
 
 #[test]
+fn an_entry_beside_a_pod_is_no_way_round_its_tunnel() {
+    let entry = plain(web("entry", "", "10.0.0.1"));
+    let snapshot = mesh(|_| {}, vec![pod("meshed", "n2", "10.0.0.1"), entry]);
+    let route = route(&snapshot, &format!("{VIP}:80")).unwrap();
+    assert_eq!(route.candidates[0].workload.name(), "meshed");
+    assert_eq!(shown(Ok(route)), ["10.0.0.1:8080 via 10.0.0.1:15008"]);
+}
+
+#[test]
 fn workloads_by_address_and_strangers() {
     let pods = vec![
         pod("meshed", "n2", "10.0.0.1 fd00::1"),
