@@ -56,7 +56,7 @@ pub struct ServicePort {
     pub app_protocol: AppProtocol,
 }
 
-/// An address and ports in front of workloads. Which workloads: see [`crate::Workload::services`].
+/// An address and ports in front of workloads. Which workloads: see [`crate::Application::services`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Service {
     /// Unique name.
