@@ -62,7 +62,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         source_hash,
         object_sha256: sha256(&object)?,
     };
-    fs::write(object.with_extension("json"), serde_json::to_string_pretty(&sidecar)? + "\n")?;
+    let text = serde_json::to_string_pretty(&sidecar)? + "\n";
+    put(&object.with_extension("json"), text.as_bytes())?;
     println!("{}: {} bytes, sha256 {}", object.display(), fs::metadata(&object)?.len(), sidecar.object_sha256);
     Ok(())
 }
@@ -104,10 +105,18 @@ fn build(toolchain: &Toolchain, linker: &Path, target_dir: &Path, object: &Path)
     }
     command::run(&mut cargo).context("building the kernel programs")?;
     let built = target_dir.join("bpfel-unknown-none/release/ambit-ebpf");
-    // Renamed into place, so that a build that embeds the object meanwhile never reads half of it.
-    let new = object.with_extension("o.new");
-    fs::copy(&built, &new).with_context(|| format!("copying {}", built.display()))?;
-    fs::rename(&new, object).with_context(|| format!("writing {}", object.display()))
+    put(object, &fs::read(&built).with_context(|| format!("reading {}", built.display()))?)
+}
+
+/// Writes a file that builds embed: left alone where it is the same, since cargo would build all that
+/// stands on it anew; else renamed into place, so that a build meanwhile never reads half of it.
+fn put(path: &Path, content: &[u8]) -> Result<()> {
+    if fs::read(path).is_ok_and(|held| held == content) {
+        return Ok(());
+    }
+    let new = path.with_extension("new");
+    fs::write(&new, content).with_context(|| format!("writing {}", new.display()))?;
+    fs::rename(&new, path).with_context(|| format!("writing {}", path.display()))
 }
 
 /// Debug information is what BTF is made of; the remaps keep this machine's folders out of it.
