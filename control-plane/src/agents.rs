@@ -39,19 +39,27 @@ pub(crate) enum NoAgent {
 impl Agents {
     /// The node whose agent a caller is that is as its token says.
     pub(crate) fn node(&self, caller: &Caller) -> Result<Arc<str>, NoAgent> {
-        let is_caller = |account: &ServiceAccountName| {
-            account.namespace == caller.namespace && account.name == caller.service_account
-        };
-        if !self.accounts.iter().any(is_caller) {
-            return Err(NoAgent::Account);
-        }
-        let pod = caller.pod.as_ref().ok_or(NoAgent::NotBound)?;
-        let node = self.pods.node_of_pod(&caller.namespace, &pod.name, &pod.uid).ok_or(NoAgent::NoSuchPod)?;
-        if caller.node.as_deref().is_some_and(|claimed| *claimed != *node) {
-            return Err(NoAgent::OtherNode);
-        }
-        Ok(node)
+        node_of_agent(&self.accounts, &*self.pods, caller)
     }
+}
+
+/// The rule itself; certificates are issued by it, too.
+pub(crate) fn node_of_agent(
+    accounts: &[ServiceAccountName],
+    pods: &(impl NodeIdentities + ?Sized),
+    caller: &Caller,
+) -> Result<Arc<str>, NoAgent> {
+    let is_caller =
+        |account: &ServiceAccountName| account.namespace == caller.namespace && account.name == caller.service_account;
+    if !accounts.iter().any(is_caller) {
+        return Err(NoAgent::Account);
+    }
+    let pod = caller.pod.as_ref().ok_or(NoAgent::NotBound)?;
+    let node = pods.node_of_pod(&caller.namespace, &pod.name, &pod.uid).ok_or(NoAgent::NoSuchPod)?;
+    if caller.node.as_deref().is_some_and(|claimed| *claimed != *node) {
+        return Err(NoAgent::OtherNode);
+    }
+    Ok(node)
 }
 
 /// Callers by their tokens, with a node if, and only if, they are its agent.

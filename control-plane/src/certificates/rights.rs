@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ambit_model::Identity;
 use ambit_xds::Caller;
 
+use crate::agents::{NoAgent, node_of_agent};
 use crate::config::ServiceAccountName;
 
 /// What runs where, by this replica's own view of the pods. Pods count from their scheduling to their end.
@@ -47,27 +48,28 @@ pub(super) enum Denial {
     NotOnNode,
 }
 
+impl From<NoAgent> for Denial {
+    fn from(reason: NoAgent) -> Self {
+        match reason {
+            NoAgent::Account => Self::NotANodeAgent,
+            NoAgent::NotBound => Self::NotBound,
+            NoAgent::NoSuchPod => Self::NoSuchPod,
+            NoAgent::OtherNode => Self::OtherNode,
+        }
+    }
+}
+
 impl Rights {
     /// The identity to certify for who asks for `asked`, or for their own.
     pub(super) fn identity(&self, caller: &Caller, asked: Option<&Identity>) -> Result<Identity, Denial> {
         let own =
             Identity::new(Arc::clone(&self.trust_domain), caller.namespace.as_str(), caller.service_account.as_str());
         let Some(asked) = asked.filter(|asked| **asked != own) else { return Ok(own) };
-        let is_caller = |account: &ServiceAccountName| {
-            account.namespace == caller.namespace && account.name == caller.service_account
-        };
-        if !self.node_accounts.iter().any(is_caller) {
-            return Err(Denial::NotANodeAgent);
-        }
-        if asked.trust_domain() != &*self.trust_domain {
+        let node = node_of_agent(&self.node_accounts, &*self.pods, caller);
+        if node != Err(NoAgent::Account) && asked.trust_domain() != &*self.trust_domain {
             return Err(Denial::TrustDomain);
         }
-        let pod = caller.pod.as_ref().ok_or(Denial::NotBound)?;
-        let node = self.pods.node_of_pod(&caller.namespace, &pod.name, &pod.uid).ok_or(Denial::NoSuchPod)?;
-        // Clusters before Kubernetes 1.30 put no node into tokens.
-        if caller.node.as_deref().is_some_and(|claimed| *claimed != *node) {
-            return Err(Denial::OtherNode);
-        }
+        let node = node?;
         if !self.pods.runs_on(&node, asked) {
             return Err(Denial::NotOnNode);
         }

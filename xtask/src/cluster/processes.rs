@@ -15,6 +15,7 @@ use nix::{
 };
 
 use super::layout;
+use crate::command::started;
 
 /// How long a killed process may take to be gone.
 const END_TIME: Duration = Duration::from_secs(10);
@@ -71,16 +72,4 @@ pub(super) fn kill_one(pid: u32) {
     if let Ok(pid) = i32::try_from(pid) {
         kill(Pid::from_raw(pid), Signal::SIGKILL).ok();
     }
-}
-
-/// When a process was started, in ticks since boot (proc_pid_stat(5), field 22); of one that has
-/// ended nothing, waited for or not.
-fn started(pid: u32) -> Option<String> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name, in parentheses, may hold anything.
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-    if fields.next()? == "Z" {
-        return None;
-    }
-    fields.nth(18).map(str::to_owned)
 }

@@ -10,10 +10,12 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::stage::{DIRECTORY, PREFIX};
+use crate::command::started;
 
 /// Writes down which processes run.
 pub(super) fn note(pids: &[u32]) -> Result<()> {
-    let lines: Vec<String> = pids.iter().map(|pid| Ok(format!("{pid} {}\n", started(*pid)?))).collect::<Result<_>>()?;
+    let line = |pid: &u32| Ok(format!("{pid} {}\n", started(*pid).context("a process has ended at once")?));
+    let lines: Vec<String> = pids.iter().map(line).collect::<Result<_>>()?;
     fs::write(list(), lines.concat()).context("note the processes")
 }
 
@@ -28,20 +30,12 @@ pub(super) fn remove() -> Result<()> {
 
 /// Ends a process, if it still is the one that was noted down and not a later one of its number.
 fn end(pid: u32, start: &str) -> Result<()> {
-    let is_it = || started(pid).is_ok_and(|now| now == start);
+    let is_it = || started(pid).is_some_and(|now| now == start);
     if is_it() {
         kill(Pid::from_raw(i32::try_from(pid)?), Signal::SIGKILL)?;
         until(&format!("the end of process {pid}"), super::stage::PATIENCE, || (!is_it()).then_some(()))?;
     }
     Ok(())
-}
-
-/// When a process was started, in ticks since boot (proc_pid_stat(5), field 22).
-pub(super) fn started(pid: u32) -> Result<String> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The name, in parentheses, may hold anything.
-    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
-    Ok(fields.split_whitespace().nth(19).context("not a process's stat")?.to_owned())
 }
 
 fn list() -> PathBuf {

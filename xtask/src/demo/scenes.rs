@@ -6,8 +6,8 @@ use std::time::Instant;
 use ambit_tests::{Connection, Outcome, Pod, Traffic, until};
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 
-use super::leftovers::started;
 use super::stage::{MARKER, PATIENCE, PORT, SERVICE, Stage, example};
+use crate::command::started;
 
 pub(super) struct Scenes<'a> {
     stage: &'a mut Stage,
@@ -107,7 +107,7 @@ impl<'a> Scenes<'a> {
 
     pub(super) fn unlabel(&mut self) -> Result<String> {
         let pid = self.stage.nginx.id();
-        let before = started(pid)?;
+        let before = started(pid).context("nginx has ended")?;
         let namespaces = fs::read_to_string(self.stage.config.path().join("namespaces.yaml"))?;
         let unlabelled: Vec<&str> = namespaces.lines().filter(|line| !line.contains("dataplane-mode")).collect();
         self.stage.config.write("namespaces.yaml", &(unlabelled.join("\n") + "\n"))?;
@@ -119,7 +119,7 @@ impl<'a> Scenes<'a> {
             capture.stop().ok().filter(|traffic| traffic.contains(MARKER.as_bytes()))
         })?;
         ensure!(!traffic.streams_of(self.stage.web.ip4().into(), PORT).is_empty(), "not on the server's own port");
-        ensure!(self.stage.nginx.ended().is_none() && started(pid)? == before, "nginx was restarted");
+        ensure!(self.stage.nginx.ended().is_none() && started(pid).as_ref() == Some(&before), "nginx was restarted");
         Ok(format!(
             "the label istio.io/dataplane-mode is gone from namespaces.yaml\n\
              other$ curl http://{pod}/\n{MARKER}\n\
