@@ -1,4 +1,4 @@
-//! Which callers are node agents, and of which node.
+//! Which callers are node agents, and of which node; and which are waypoints.
 
 use std::sync::Arc;
 
@@ -7,6 +7,7 @@ use ambit_xds::{AuthError, Authenticator, Caller};
 use crate::certificates::NodeIdentities;
 use crate::config::ServiceAccountName;
 use crate::pods::Pods;
+use crate::waypoints::Gateways;
 
 /// Whose word on a node counts: a service account that agents run as, by a token bound to one of its pods, for
 /// the node that this pod is on by our own view. The token's own claim of a node is not enough (any pod's
@@ -62,12 +63,24 @@ pub(crate) fn node_of_agent(
     Ok(node)
 }
 
-/// Callers by their tokens, with a node if, and only if, they are its agent.
+/// Callers by their tokens, with a node if, and only if, they are its agent; with a waypoint if they are one of its
+/// pods, by our own view of the pod and of the Gateway it says it is of. Who may make pods in a namespace may make one
+/// of a waypoint there.
 pub(crate) struct Callers<A> {
     /// Says whose a token is.
     pub(crate) tokens: Arc<A>,
     /// Says who of them is an agent.
     pub(crate) agents: Agents,
+    /// Which Gateways are waypoints.
+    pub(crate) gateways: Arc<Gateways>,
+}
+
+impl<A> Callers<A> {
+    fn waypoint(&self, caller: &Caller) -> Option<String> {
+        let pod = caller.pod.as_ref()?;
+        let gateway = self.agents.pods.gateway_of_pod(&caller.namespace, &pod.name, &pod.uid)?;
+        self.gateways.is_waypoint(&gateway).then(|| gateway.to_string())
+    }
 }
 
 impl<A: Authenticator> Authenticator for Callers<A> {
@@ -82,16 +95,19 @@ impl<A: Authenticator> Authenticator for Callers<A> {
                 None
             }
         };
-        Ok(Caller { node, ..caller })
+        let waypoint = self.waypoint(&caller).filter(|_| node.is_none());
+        Ok(Caller { node, waypoint, ..caller })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use ambit_resources::{Metadata, Pod, PodSpec};
+    use ambit_resources::{Kind, Metadata, ObjectId, Pod, PodSpec};
     use ambit_xds::BoundPod;
+    use serde_json::json;
 
     use super::*;
+    use crate::waypoints::gateways::{CLASS, GATEWAY_NAME};
 
     /// Believes everybody to be who they say.
     struct Says(Caller);
@@ -119,6 +135,7 @@ mod tests {
             service_account: account.to_owned(),
             pod: pod.map(|(name, uid)| BoundPod { name: name.to_owned(), uid: uid.to_owned() }),
             node: node.map(str::to_owned),
+            waypoint: None,
         };
         let agent = Some(("agent", "uid of agent"));
         for (caller, expected) in [
@@ -134,9 +151,47 @@ mod tests {
         ] {
             let agents = agents();
             assert_eq!(agents.node(&caller).as_deref(), expected.as_ref().copied(), "{caller:?}");
-            let callers = Callers { tokens: Arc::new(Says(caller.clone())), agents };
+            let callers = Callers { tokens: Arc::new(Says(caller.clone())), agents, gateways: Arc::default() };
             let node = expected.ok().map(str::to_owned);
             assert_eq!(callers.authenticate("any").await, Ok(Caller { node, ..caller }));
+        }
+    }
+
+    #[tokio::test]
+    async fn only_a_pod_of_a_gateway_that_is_a_waypoint_is_one() {
+        let (agents, gateways) = (agents(), Arc::<Gateways>::default());
+        let put = |namespace: &str, name: &str, gateway: &str| {
+            let labels = [(GATEWAY_NAME.to_owned(), gateway.to_owned())].into();
+            let metadata = Metadata { uid: format!("uid of {name}"), labels, ..Metadata::default() };
+            let spec = PodSpec { node_name: "n1".to_owned(), ..PodSpec::default() };
+            agents.pods.put(&namespace.into(), &name.into(), &Pod { metadata, spec, ..Pod::default() });
+        };
+        put("shop", "wp-1", "wp");
+        put("shop", "gone-1", "gone");
+        put("other", "wp-2", "wp");
+        put("ambit-system", "agent", "wp");
+        for namespace in ["shop", "ambit-system"] {
+            let id = ObjectId { kind: Kind::Gateway, namespace: namespace.into(), name: "wp".into() };
+            gateways.put(&id, json!({ "spec": { "gatewayClassName": CLASS } }));
+        }
+        for (namespace, account, pod, uid, expected) in [
+            ("shop", "wp", "wp-1", "uid of wp-1", Some("shop/wp")),
+            ("shop", "any", "wp-1", "uid of wp-1", Some("shop/wp")),
+            ("shop", "wp", "wp-1", "another's", None),
+            ("shop", "wp", "web", "uid of web", None),
+            ("shop", "wp", "gone-1", "uid of gone-1", None),
+            ("other", "wp", "wp-2", "uid of wp-2", None),
+            // An agent is no waypoint, whatever its labels.
+            ("ambit-system", "ztunnel", "agent", "uid of agent", None),
+        ] {
+            let (name, uid) = (pod.to_owned(), uid.to_owned());
+            let (namespace, service_account) = (namespace.to_owned(), account.to_owned());
+            let pod = Some(BoundPod { name, uid });
+            let caller = Caller { namespace, service_account, pod, node: None, waypoint: None };
+            let (tokens, agents) = (Arc::new(Says(caller.clone())), agents.clone());
+            let callers = Callers { tokens, agents, gateways: Arc::clone(&gateways) };
+            let found = callers.authenticate("any").await.unwrap();
+            assert_eq!(found.waypoint.as_deref(), expected, "{caller:?}");
         }
     }
 }

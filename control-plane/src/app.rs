@@ -32,6 +32,7 @@ use crate::reports::{self, Reports};
 use crate::servers::{self, Shown};
 use crate::tokens::Tokens;
 use crate::watch::Watch;
+use crate::waypoints::deployer::Deployer;
 use crate::world::{self, Message, World};
 use crate::{kept, nodes, pod_events, statuses, uninstall, webhook};
 
@@ -64,7 +65,8 @@ pub(crate) async fn run(config: Config, level: LevelControl) -> anyhow::Result<E
     let counters = Arc::<Counters>::default();
     let gauges = Gauges::register(&mut metrics, Arc::clone(&counters));
     let pods = Arc::new(Pods::new(Arc::clone(&config.mesh.cluster), Arc::clone(&config.mesh.trust_domain)));
-    let seen = world::Outlet { cache: Arc::default(), pods, findings: Arc::default(), gauges };
+    let seen =
+        world::Outlet { cache: Arc::default(), pods, gateways: Arc::default(), findings: Arc::default(), gauges };
     // First of all, so that a start that takes long says why.
     let shown = Shown { level, metrics: Arc::new(metrics), world: seen.clone() };
     servers::start(&config.servers, shown, &control)?;
@@ -147,7 +149,11 @@ impl Parts {
 
         let tokens = Arc::new(Tokens::new(client.clone(), AUDIENCE));
         let agents = Agents { accounts: config.authority.node_accounts.clone(), pods: Arc::clone(&seen.pods) };
-        let callers = Arc::new(Callers { tokens: Arc::clone(&tokens), agents: agents.clone() });
+        let callers = Arc::new(Callers {
+            tokens: Arc::clone(&tokens),
+            agents: agents.clone(),
+            gateways: Arc::clone(&seen.gateways),
+        });
         let discovery = Discovery::new(Arc::clone(&seen.cache), callers, Arc::clone(&self.counters));
         let outlet = reports::Outlet { world, annotator, troubles };
         let reports = Reports::new(Arc::clone(&tokens), agents, outlet);
@@ -202,7 +208,12 @@ impl Parts {
         let ReplicaConfig { namespace, pod } = &self.config.replica;
         let election = Election::new(self.client.clone(), namespace, pod, self.seen.gauges.leader.clone());
         let (client, findings) = (self.client.clone(), Arc::clone(&self.seen.findings));
-        self.spawn("statuses", statuses::keep(client, findings, known, election.leads()));
+        self.spawn("statuses", statuses::keep(client, findings, known.clone(), election.leads()));
+        if let Some(settings) = self.config.waypoints.clone() {
+            let (client, gateways) = (self.client.clone(), Arc::clone(&self.seen.gateways));
+            let deployer = Deployer::new(client, gateways, self.authority.roots(), settings);
+            self.spawn("deployer", deployer.run(known, election.leads()));
+        }
         // Held: the Lease is let go of before the process ends.
         let held = self.control.drain.hold();
         let begun = self.control.drain.begun().clone();

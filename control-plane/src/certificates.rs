@@ -28,7 +28,7 @@ use rights::Rights;
 
 /// The field of the request's metadata that names whom a node agent asks for.
 const IMPERSONATED: &str = "ImpersonatedIdentity";
-/// Longest signing request, in bytes: one for a P-256 key and one name has about 500.
+/// Longest signing request, in bytes: for a P-256 key and one name it has about 500, for the longest RSA key 3000.
 const MAX_CSR: usize = 16 << 10;
 /// Signatures made at one time; a plugged-in RSA key takes milliseconds for each.
 const MAX_SIGNING: usize = 4;

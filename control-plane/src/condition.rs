@@ -22,6 +22,8 @@ pub(crate) struct Standing {
     others: Vec<Value>,
     /// `metadata.resourceVersion`: a patch made from this may not overwrite what came later.
     version: String,
+    /// The version of the kind that the API server has it by.
+    pub(crate) served: &'static str,
 }
 
 /// The condition, as far as it is compared.
@@ -38,8 +40,8 @@ pub(crate) struct Accepted {
 }
 
 impl Standing {
-    /// Reads it from an object.
-    pub(crate) fn of(object: &Value) -> Self {
+    /// Reads it from an object, served by that version of its kind.
+    pub(crate) fn of(object: &Value, served: &'static str) -> Self {
         let generation = object.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or_default();
         let conditions = object.pointer("/status/conditions").and_then(Value::as_array);
         let is_ours = |condition: &&Value| condition.get("type").and_then(Value::as_str) == Some(ACCEPTED);
@@ -51,6 +53,7 @@ impl Standing {
             since: ours.first().and_then(|condition| text(condition, "/lastTransitionTime")),
             others: others.into_iter().cloned().collect(),
             version: text(object, "/metadata/resourceVersion").unwrap_or_default(),
+            served,
         }
     }
 
@@ -129,7 +132,7 @@ mod tests {
 
     fn policy(conditions: &Value) -> Standing {
         let metadata = json!({"generation": 3, "resourceVersion": "7"});
-        Standing::of(&json!({"metadata": metadata, "status": {"conditions": conditions}}))
+        Standing::of(&json!({"metadata": metadata, "status": {"conditions": conditions}}), "v1")
     }
 
     #[test]
@@ -165,7 +168,7 @@ mod tests {
             assert_eq!(patch.pointer("/metadata/resourceVersion"), Some(&json!("7")));
             assert_eq!(patch.pointer("/status/conditions/0"), Some(&other));
             assert_eq!(patch.pointer("/status/conditions/1/lastTransitionTime"), Some(&json!(since)));
-            assert_eq!(Standing::of(&patch).shown, Some(wanted));
+            assert_eq!(Standing::of(&patch, "v1").shown, Some(wanted));
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Settings: read once from the command line and the environment, checked together, grouped by the
 //! part that uses them. Nothing else reads the environment.
 
+mod waypoint;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -12,6 +14,7 @@ use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 
 use crate::uninstall;
+use crate::waypoints::deploy;
 
 /// Ambit's control plane: watches Kubernetes, serves discovery to the nodes, issues certificates.
 #[derive(Debug, Parser)]
@@ -77,6 +80,10 @@ pub(crate) struct Args {
     /// Name of the ValidatingWebhookConfiguration whose caBundle is kept right [default: none is]
     #[arg(long, env = "AMBIT_WEBHOOK", value_name = "NAME")]
     pub(crate) webhook: Option<String>,
+
+    /// Waypoints.
+    #[command(flatten)]
+    pub(crate) waypoint: waypoint::WaypointArgs,
 
     /// Admin address: state, log level, drain. Loopback only.
     #[arg(long, env = "AMBIT_ADMIN", value_name = "ADDRESS", default_value = "127.0.0.1:15000")]
@@ -161,6 +168,9 @@ pub(crate) enum Problem {
     /// Certificates must outlive their own renewal.
     #[error("--certificate-lifetime-seconds {0} is less than 2")]
     LifetimeTooShort(u64),
+    /// Not what a container may have.
+    #[error("--waypoint-resources {0:?} is not an object in JSON")]
+    Resources(String),
     /// A name that cannot be part of an identity, a uid or a path of the API.
     #[error("--{setting} {value:?} must hold letters, digits, '.', '-' and '_', and nothing else")]
     NotAName {
@@ -184,6 +194,8 @@ pub(crate) struct Config {
     pub(crate) authority: AuthorityConfig,
     /// Where is listened.
     pub(crate) servers: ServerConfig,
+    /// What waypoints are deployed with; none are where there is none.
+    pub(crate) waypoints: Option<deploy::Settings>,
     /// Name of the ValidatingWebhookConfiguration to keep right.
     pub(crate) webhook: Option<String>,
     /// How long a drain may take.
@@ -244,7 +256,11 @@ impl TryFrom<&Args> for Config {
     type Error = ConfigErrors;
 
     fn try_from(args: &Args) -> Result<Self, ConfigErrors> {
-        let problems = problems(args);
+        let mut problems = problems(args);
+        let waypoints = waypoint::settings(args).unwrap_or_else(|problem| {
+            problems.push(problem);
+            None
+        });
         if !problems.is_empty() {
             return Err(ConfigErrors(problems));
         }
@@ -270,6 +286,7 @@ impl TryFrom<&Args> for Config {
                 metrics: args.metrics,
                 readiness: args.readiness,
             },
+            waypoints,
             webhook: args.webhook.clone().filter(|name| !name.is_empty()),
             drain: Duration::from_secs(args.drain_seconds),
         })

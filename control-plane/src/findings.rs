@@ -148,7 +148,7 @@ mod tests {
 
     fn standing(generation: i64, shown: Option<&Accepted>) -> Option<Box<Standing>> {
         let object = json!({"metadata": {"generation": generation, "resourceVersion": "1"}});
-        let mut standing = Standing::of(&object);
+        let mut standing = Standing::of(&object, "v1");
         standing.shown = shown.cloned();
         Some(Box::new(standing))
     }

@@ -30,6 +30,16 @@ const fn mesh(kind: Kind, group: &'static str, versions: &'static [&'static str]
     Watched { versions, ..of(kind, group, plural) }
 }
 
+/// A kind of our own.
+const fn ours(kind: Kind, plural: &'static str) -> Watched {
+    Watched { version: "v1alpha1", ..mesh(kind, "ambit.io", &["v1alpha1"], plural) }
+}
+
+/// A kind of the Gateway API, whose definitions are the cluster's, of any release or not there at all.
+const fn gateway_api(kind: Kind, versions: &'static [&'static str], plural: &'static str) -> Watched {
+    mesh(kind, "gateway.networking.k8s.io", versions, plural)
+}
+
 /// Versions of networking.istio.io.
 const NETWORKING: &[&str] = &["v1", "v1beta1", "v1alpha3"];
 /// Versions of security.istio.io.
@@ -42,7 +52,7 @@ const ENDPOINT_SLICES: Watched = Watched {
 };
 
 /// All of them.
-pub(crate) const WATCHED: [Watched; 9] = [
+pub(crate) const WATCHED: [Watched; 23] = [
     of(Kind::Namespace, "", "namespaces"),
     of(Kind::Node, "", "nodes"),
     of(Kind::Pod, "", "pods"),
@@ -52,11 +62,35 @@ pub(crate) const WATCHED: [Watched; 9] = [
     mesh(Kind::WorkloadEntry, "networking.istio.io", NETWORKING, "workloadentries"),
     mesh(Kind::AuthorizationPolicy, "security.istio.io", SECURITY, "authorizationpolicies"),
     mesh(Kind::PeerAuthentication, "security.istio.io", SECURITY, "peerauthentications"),
+    mesh(Kind::RequestAuthentication, "security.istio.io", SECURITY, "requestauthentications"),
+    mesh(Kind::VirtualService, "networking.istio.io", NETWORKING, "virtualservices"),
+    mesh(Kind::DestinationRule, "networking.istio.io", NETWORKING, "destinationrules"),
+    mesh(Kind::Telemetry, "telemetry.istio.io", &["v1", "v1alpha1"], "telemetries"),
+    ours(Kind::RateLimitPolicy, "ratelimitpolicies"),
+    ours(Kind::MeshConfig, "meshconfigs"),
+    gateway_api(Kind::Gateway, &["v1", "v1beta1"], "gateways"),
+    gateway_api(Kind::GatewayClass, &["v1", "v1beta1"], "gatewayclasses"),
+    gateway_api(Kind::HttpRoute, &["v1", "v1beta1"], "httproutes"),
+    gateway_api(Kind::GrpcRoute, &["v1", "v1alpha2"], "grpcroutes"),
+    gateway_api(Kind::TcpRoute, &["v1", "v1alpha2"], "tcproutes"),
+    gateway_api(Kind::TlsRoute, &["v1", "v1alpha3", "v1alpha2"], "tlsroutes"),
+    gateway_api(Kind::ReferenceGrant, &["v1", "v1beta1"], "referencegrants"),
+    gateway_api(Kind::BackendTlsPolicy, &["v1", "v1alpha3"], "backendtlspolicies"),
 ];
 
 /// The kinds whose status is ours to write, and whose writing the webhook judges.
-pub(crate) const USERS: [Kind; 4] =
-    [Kind::ServiceEntry, Kind::WorkloadEntry, Kind::AuthorizationPolicy, Kind::PeerAuthentication];
+pub(crate) const USERS: [Kind; 10] = [
+    Kind::ServiceEntry,
+    Kind::WorkloadEntry,
+    Kind::AuthorizationPolicy,
+    Kind::PeerAuthentication,
+    Kind::RequestAuthentication,
+    Kind::VirtualService,
+    Kind::DestinationRule,
+    Kind::Telemetry,
+    Kind::RateLimitPolicy,
+    Kind::MeshConfig,
+];
 
 impl Watched {
     /// `apiVersion` as objects write it.

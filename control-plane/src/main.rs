@@ -32,6 +32,7 @@ mod statuses;
 mod tokens;
 mod uninstall;
 mod watch;
+mod waypoints;
 mod webhook;
 mod world;
 

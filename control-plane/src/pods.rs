@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use ambit_model::{Identity, WorkloadUid};
+use ambit_model::{GatewayKey, Identity, WorkloadUid};
 use ambit_resources::Pod;
 use serde_json::{Value, json};
 
 use crate::certificates::NodeIdentities;
+use crate::waypoints::gateways::GATEWAY_NAME;
 
 /// What the mesh's node component writes on a pod that is captured.
 pub(crate) const REDIRECTION: &str = "ambient.istio.io/redirection";
@@ -40,6 +41,8 @@ pub(crate) struct Running {
     pub(crate) pod_uid: Arc<str>,
     /// Its node.
     pub(crate) node: Arc<str>,
+    /// The Gateway of its namespace that it says it is a pod of.
+    pub(crate) gateway: Option<Arc<str>>,
     /// Whether it has the annotation of a captured pod.
     annotated: bool,
     /// What was written last, until the watch shows it: what it shows before is older.
@@ -80,6 +83,7 @@ impl Pods {
             name: Arc::clone(name),
             pod_uid: pod.metadata.uid.as_str().into(),
             node,
+            gateway: pod.metadata.labels.get(GATEWAY_NAME).map(|name| name.as_str().into()),
             annotated,
             written: before.and_then(|before| before.written).filter(|written| *written != annotated),
         };
@@ -97,6 +101,13 @@ impl Pods {
         if let Some(pod) = index.pods.get_mut(uid).filter(|pod| *pod.pod_uid == *pod_uid) {
             pod.written = Some(annotated).filter(|written| *written != pod.annotated);
         }
+    }
+
+    /// The Gateway that a pod says it is of, which has not ended; none too if `pod_uid` is not its
+    /// `metadata.uid`.
+    pub(crate) fn gateway_of_pod(&self, namespace: &str, name: &str, pod_uid: &str) -> Option<GatewayKey> {
+        let pod = self.running(&self.uid(namespace, name)).filter(|pod| *pod.pod_uid == *pod_uid)?;
+        Some(GatewayKey { namespace: pod.namespace, name: pod.gateway? })
     }
 
     /// A pod that runs.

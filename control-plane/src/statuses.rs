@@ -48,7 +48,9 @@ pub(crate) async fn keep(
 async fn write(client: &Client, findings: &Findings, overdue: Overdue) -> Result<(), kube::Error> {
     let Overdue { id, standing, accepted } = overdue;
     let Some(watched) = Watched::of(id.kind) else { return Ok(()) };
-    let api = Api::<Raw>::namespaced_with(client.clone(), &id.namespace, watched);
+    // By the version it was read by: an older definition may not have the best.
+    let watched = Watched { version: standing.served, ..*watched };
+    let api = Api::<Raw>::namespaced_with(client.clone(), &id.namespace, &watched);
     let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let patch = Patch::Merge(standing.patch(&accepted, &now));
     match api.patch_status(&id.name, &PatchParams::default(), &patch).await {
@@ -64,4 +66,51 @@ async fn write(client: &Client, findings: &Findings, overdue: Overdue) -> Result
     }
     findings.written(&id, accepted);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use ambit_resources::{Kind, ObjectId};
+    use futures::FutureExt;
+    use serde_json::json;
+
+    use super::*;
+    use crate::condition::Standing;
+    use crate::fake_api;
+
+    #[tokio::test]
+    async fn a_status_is_written_at_the_version_the_object_was_read_by() {
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&asked);
+        let client = fake_api::client(move |asked| {
+            seen.lock().unwrap().push(asked.path);
+            async { Ok(json!({ "metadata": { "name": "p" } })) }.boxed()
+        });
+        let findings = Arc::new(Findings::default());
+        for (name, version) in [("new", "v1"), ("old", "v1beta1")] {
+            let id = ObjectId { kind: Kind::PeerAuthentication, namespace: "shop".into(), name: name.into() };
+            let object = json!({ "metadata": { "generation": 1, "resourceVersion": "7" } });
+            findings.update(vec![(id, Some(Box::new(Standing::of(&object, version))))], Vec::new());
+        }
+        let (_known, known) = watch::channel(true);
+        let (_leads, leads) = watch::channel(true);
+        let keeping = keep(client, Arc::clone(&findings), known, leads);
+        let done = async {
+            while !findings.overdue().is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            () = keeping => unreachable!("it goes on for ever"),
+            () = done => {}
+        }
+        let mut asked = asked.lock().unwrap().clone();
+        asked.sort();
+        let path = |version, name| {
+            format!("/apis/security.istio.io/{version}/namespaces/shop/peerauthentications/{name}/status")
+        };
+        assert_eq!(asked, [path("v1", "new"), path("v1beta1", "old")]);
+    }
 }

@@ -124,6 +124,7 @@ fn caller(status: TokenReviewStatus, audience: &'static str) -> Result<Caller, R
         service_account: service_account.to_owned(),
         pod: pod.map(|(name, uid)| BoundPod { name, uid }),
         node: extra(&user, "node-name"),
+        waypoint: None,
     })
 }
 

@@ -22,8 +22,9 @@ use crate::failure::error_chain;
 use crate::kinds::{USERS, Watched};
 use crate::raw::{Key, Raw};
 use crate::relist::Relist;
+use crate::waypoints::Sent;
 use crate::world::Message;
-use discovery::served;
+use discovery::{is_gone, served};
 use health::{Health, QUIET};
 
 /// How often a kind is asked for that the API server does not have: its definition may come at any time, and
@@ -56,6 +57,8 @@ pub(crate) enum What {
         issues: Vec<Issue<Problem>>,
         /// Its status, where that is ours to write.
         standing: Option<Box<Standing>>,
+        /// What waypoints are told of it.
+        sent: Option<Box<Sent>>,
     },
     /// There, and not readable: the last version that was stays in force.
     Refused {
@@ -121,6 +124,9 @@ impl Watch {
                 Some(Err(error)) => {
                     let pause = backoff.next();
                     self.failed(&error);
+                    if is_gone(client, &self.watched).await {
+                        return Ok(());
+                    }
                     tokio::time::sleep(pause).await;
                 }
             }
@@ -203,9 +209,12 @@ impl Watch {
 
     fn read(&self, raw: Raw) -> (ObjectId, What) {
         let id = self.id(&raw.key());
-        let standing = USERS.contains(&self.watched.kind).then(|| Box::new(Standing::of(&raw.object)));
-        let what = match parse_object(raw.into_object(&self.watched), &self.source) {
-            Ok((Some(parsed), issues)) => What::Put { parsed: Box::new(parsed), issues, standing },
+        let standing =
+            USERS.contains(&self.watched.kind).then(|| Box::new(Standing::of(&raw.object, self.watched.version)));
+        let object = raw.into_object(&self.watched);
+        let sent = Sent::of(&id, &object).map(Box::new);
+        let what = match parse_object(object, &self.source) {
+            Ok((Some(parsed), issues)) => What::Put { parsed: Box::new(parsed), issues, standing, sent },
             Ok((None, issues)) | Err(Refusal { issues, .. }) => What::Refused { issues, standing },
         };
         (id, what)

@@ -21,6 +21,7 @@ use crate::gauges::Gauges;
 use crate::kinds::WATCHED;
 use crate::pods::Pods;
 use crate::watch::Change;
+use crate::waypoints::{self, Gateways};
 
 use batch::Batch;
 
@@ -54,6 +55,8 @@ pub(crate) struct Outlet {
     pub(crate) cache: Arc<Cache>,
     /// Who runs where.
     pub(crate) pods: Arc<Pods>,
+    /// Which Gateways are waypoints.
+    pub(crate) gateways: Arc<Gateways>,
     /// What is to be said about objects.
     pub(crate) findings: Arc<Findings>,
     /// Counters.
@@ -68,12 +71,14 @@ pub(crate) fn options(config: &MeshConfig) -> Options {
         root_namespace: Arc::clone(&config.root_namespace),
         tunnels: Tunnels::AsReported,
         dissolve: config.dissolve,
+        labels: true,
     }
 }
 
 /// The world.
 pub(crate) struct World {
     store: Store,
+    objects: waypoints::Objects,
     outlet: Outlet,
     /// Kinds whose first list is not complete.
     awaited: BTreeSet<Kind>,
@@ -92,7 +97,8 @@ impl World {
         ready: watch::Sender<bool>,
     ) -> Self {
         let awaited = WATCHED.iter().map(|watched| watched.kind).collect();
-        Self { store: Store::new(options(config)), outlet, awaited, condition, roots, ready }
+        let objects = waypoints::Objects::new(Arc::clone(&config.root_namespace));
+        Self { store: Store::new(options(config)), objects, outlet, awaited, condition, roots, ready }
     }
 
     /// Lives until nobody has anything to tell.
@@ -123,7 +129,7 @@ impl World {
                 Message::Listed(kind) => drop(self.awaited.remove(&kind)),
             }
         }
-        batch.publish(&mut self.store, &self.outlet);
+        batch.publish(&mut self.store, &mut self.objects, &self.outlet);
         if !*self.ready.borrow() {
             self.say_awaited();
         }

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     "envoy/discovery.proto",
     "istio/workload.proto",
     "istio/authorization.proto",
     "istio/certificate.proto",
     "ambit/node.proto",
+    "ambit/config.proto",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

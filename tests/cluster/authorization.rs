@@ -23,17 +23,25 @@ fn shop(name: &str) -> Result<(Namespace, [Pod; 3])> {
 
 #[test]
 fn strict_takes_tunnels_only_and_permissive_takes_all() -> Result<()> {
-    let (shop, [client, ..]) = shop("strict")?;
+    let (shop, [client, _, web]) = shop("strict")?;
     let outside = Namespace::plain("strict-outside")?;
     let [plain] = outside.start(&[ambit_tests::cluster::client("plain", 1)], ["plain"])?;
-    let url = "http://web.strict/debug";
-    plain.wait_answered(url)?;
+    // By the Service, and by the pod's address, as Prometheus scrapes.
+    let urls = ["http://web.strict/debug".to_owned(), format!("http://{}:8080/debug", web.ip()?)];
+    let all_answered = || {
+        urls.iter().try_for_each(|url| {
+            plain.wait_answered(url)?;
+            client.ask(url).map(drop)
+        })
+    };
+    all_answered()?;
     shop.apply(&strictness("STRICT"))?;
-    plain.wait_refused(url)?;
-    client.ask(url)?;
+    for url in &urls {
+        plain.wait_refused(url)?;
+        client.ask(url)?;
+    }
     shop.apply(&strictness("PERMISSIVE"))?;
-    plain.wait_answered(url)?;
-    client.ask(url).map(drop)
+    all_answered()
 }
 
 #[test]

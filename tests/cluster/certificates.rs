@@ -2,19 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use serde_json::{Value, json};
 
 use ambit_identity::{CaOptions, NewRoot};
-use ambit_tests::cluster::{Agent, Namespace, Node, PATIENCE, Pod, SYSTEM, kubectl, object};
+use ambit_tests::cluster::{Agent, Namespace, Node, PATIENCE, Pod, SYSTEM, apply, kubectl, object};
 use ambit_tests::until;
 
 use crate::{mesh, traffic::Loaded};
 
 /// Renewed every five seconds.
 const LIFETIME: &str = "certificates.lifetimeSeconds=10";
-
-const AGENTS: &str = "--selector=app.kubernetes.io/name=ztunnel";
 
 #[test]
 fn neither_renewal_nor_a_new_root_fails_a_request() -> Result<()> {
@@ -29,9 +28,54 @@ fn neither_renewal_nor_a_new_root_fails_a_request() -> Result<()> {
     rotated
 }
 
+#[test]
+fn an_authority_that_is_plugged_in_signs_by_its_intermediate() -> Result<()> {
+    mesh::installed()?;
+    mesh::install(&[LIFETIME])?;
+    let traffic = Loaded::prepare("plugged-in")?;
+    let checked = traffic.undisturbed_by(|| {
+        let root = text(&secret()?, "root-cert.pem")?;
+        apply(SYSTEM, &plugged_in(&root)?.to_string())?;
+        agents_have_both()?;
+        restarted()?;
+        renewals(&traffic.clients[0], 2)?;
+        let chain = traffic.clients[0].agent()?.chain(&identity(&traffic.clients[0]))?;
+        ensure!(certificates(&chain) == 2, "the leaf and who signed it: {chain}");
+        Ok(())
+    });
+    // Back to the mesh's own, which is believed by all that were told of both.
+    kubectl(&["--namespace", SYSTEM, "delete", "secret", "cacerts"])?;
+    restarted()?;
+    checked?;
+    renewals(&traffic.clients[0], 1)?;
+    mesh::install(&[])
+}
+
+/// A Secret with an intermediate of another root, which is to be believed beside the one there is.
+fn plugged_in(believed: &str) -> Result<Value> {
+    let authority = |name: &str, below: u8| {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(below));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        params
+    };
+    let (root_key, key) = (KeyPair::generate()?, KeyPair::generate()?);
+    let root = authority("their root", 1);
+    let root_certificate = root.self_signed(&root_key)?.pem();
+    let intermediate = authority("their intermediate", 0).signed_by(&key, &Issuer::new(root, root_key))?.pem();
+    let files = json!({
+        "ca-cert.pem": intermediate,
+        "ca-key.pem": key.serialize_pem(),
+        "cert-chain.pem": intermediate,
+        "root-cert.pem": format!("{believed}\n{root_certificate}"),
+    });
+    Ok(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "cacerts"}, "stringData": files}))
+}
+
 /// Waits until the certificate of a pod was renewed so many times.
 fn renewals(pod: &Pod, count: usize) -> Result<()> {
-    let serial = || pod.agent()?.serial(&format!("spiffe://cluster.local/ns/{}/sa/{}", pod.namespace(), pod.name()));
+    let serial = || pod.agent()?.serial(&identity(pod));
     for _ in 0..count {
         let before = serial()?;
         until("a renewed certificate", PATIENCE, || serial().is_ok_and(|now| now != before).then_some(()))?;
@@ -39,30 +83,18 @@ fn renewals(pod: &Pod, count: usize) -> Result<()> {
     Ok(())
 }
 
+fn identity(pod: &Pod) -> String {
+    format!("spiffe://cluster.local/ns/{}/sa/{}", pod.namespace(), pod.name())
+}
+
 /// From the root there is to another, in the three steps of the manual.
 fn new_root(traffic: &Loaded) -> Result<()> {
-    let old = secret()?;
     let new = NewRoot::generate(&CaOptions::new("cluster.local"))?;
-    let both = format!("{}\n{}", old.get("root-cert.pem").context("no roots")?, new.certificate);
+    let both = format!("{}\n{}", text(&secret()?, "root-cert.pem")?, new.certificate);
     patch(&json!({"root-cert.pem": both}))?;
-    until("both roots, for pods to be given", PATIENCE, || {
-        let roots = object(&["--namespace", SYSTEM, "configmap", "istio-ca-root-cert"]).ok()?;
-        are_both(roots.pointer("/data/root-cert.pem")?.as_str()?)
-    })?;
-    // The kubelet looks at what it mounted once a minute, and when the pod is changed.
-    kubectl(&["--namespace", SYSTEM, "annotate", "pods", AGENTS, "--overwrite", "rotated=now"])?;
-    for node in Node::ALL {
-        let uid = Agent::on(node)?.pod().text("/metadata/uid")?;
-        let file = format!("/var/lib/kubelet/pods/{uid}/volumes/kubernetes.io~configmap/*/root-cert.pem");
-        until("both roots, where the agent reads them", 2 * PATIENCE, || {
-            are_both(&node.exec(&format!("cat {file}")).ok()?)
-        })?;
-    }
-    renewals(&traffic.clients[0], 2)?;
+    agents_have_both()?;
     patch(&json!({"ca-cert.pem": new.certificate, "ca-key.pem": new.key, "cert-chain.pem": ""}))?;
-    // Replicas that run wait a while before they sign with the new key; those that start do not.
-    kubectl(&["--namespace", SYSTEM, "rollout", "restart", "deployment/ambitd"])?;
-    mesh::wait_ready()?;
+    restarted()?;
     renewals(&traffic.clients[0], 3)?;
     patch(&json!({"root-cert.pem": new.certificate}))?;
     renewals(&traffic.clients[0], 2)?;
@@ -73,8 +105,30 @@ fn new_root(traffic: &Loaded) -> Result<()> {
     client.wait_answered("http://web.rotation/debug").map(drop)
 }
 
-fn are_both(roots: &str) -> Option<()> {
-    (roots.matches("BEGIN CERTIFICATE").count() == 2).then_some(())
+/// Agents are told; the file that the kubelet gives them follows within a minute or two, and nobody waits for it.
+fn agents_have_both() -> Result<()> {
+    for node in Node::ALL {
+        let agent = Agent::on(node)?;
+        until("both roots, with the agent", PATIENCE, || {
+            agent.roots().is_ok_and(|roots| certificates(&roots) == 2).then_some(())
+        })?;
+    }
+    Ok(())
+}
+
+/// Replicas that run wait a while before they sign with a new key; those that start do not, and show a
+/// certificate of the new root themselves.
+fn restarted() -> Result<()> {
+    kubectl(&["--namespace", SYSTEM, "rollout", "restart", "deployment/ambitd"])?;
+    mesh::wait_ready()
+}
+
+fn certificates(pem: &str) -> usize {
+    pem.matches("BEGIN CERTIFICATE").count()
+}
+
+fn text(secret: &BTreeMap<String, String>, key: &str) -> Result<String> {
+    secret.get(key).cloned().with_context(|| format!("no {key}"))
 }
 
 fn secret() -> Result<BTreeMap<String, String>> {

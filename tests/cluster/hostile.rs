@@ -5,21 +5,25 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use prost::Message as _;
 use prost_types::value::Kind;
 use prost_types::{Struct, Value};
 use rcgen::{CertificateParams, KeyPair};
+use tokio_stream::StreamExt as _;
 use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
 use ambit_tests::cluster::{Agent, App, Namespace, Node, PATIENCE, Pod, SYSTEM, client, kubectl};
 use ambit_tests::until;
+use ambit_xds::TypeUrl;
 use ambit_xds::proto::certificate::IstioCertificateRequest;
 use ambit_xds::proto::certificate::istio_certificate_service_client::IstioCertificateServiceClient;
-use ambit_xds::proto::discovery::DeltaDiscoveryRequest;
 use ambit_xds::proto::discovery::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
+use ambit_xds::proto::discovery::{DeltaDiscoveryRequest, Resource};
 use ambit_xds::proto::node::PodReport;
 use ambit_xds::proto::node::node_reports_client::NodeReportsClient;
+use ambit_xds::proto::node::pod_report::State;
 
 use crate::control_plane_client::channel;
 use crate::mesh;
@@ -54,28 +58,66 @@ fn a_stolen_agents_token_is_good_for_its_own_node_only() -> Result<()> {
     let anywhere = kubectl(&["--namespace", SYSTEM, "create", "token", "ztunnel", "--audience=istio-ca"])?;
     let there = certificate(Some(anywhere.trim()), Some("spiffe://cluster.local/ns/stolen/sa/there"))?;
     assert_eq!(there.map_err(|status| status.code()), Err(Code::PermissionDenied));
+    // Of pods it is told of, those of its node, whatever it asks for.
+    let pods = discovery(Some(&token), TypeUrl::Pod)?.map_err(|status| status.code());
+    assert!(pods.as_ref().is_ok_and(|pods| pods.iter().any(|uid| uid == "Kubernetes//Pod/stolen/there")), "{pods:?}");
+    assert!(pods.is_ok_and(|pods| pods.iter().all(|uid| uid != "Kubernetes//Pod/stolen/here")));
     Ok(())
 }
 
 #[test]
-fn discovery_and_reports_want_a_token_that_has_the_right() -> Result<()> {
+fn discovery_wants_a_token_that_has_the_right() -> Result<()> {
     mesh::installed()?;
     let shop = Namespace::meshed("curious")?;
     let [pod] = shop.start(&[client("curious", 1)], ["curious"])?;
     pod.wait_enrolled(true)?;
-    assert_eq!(discovery(None)?.map_err(|status| status.code()), Err(Code::Unauthenticated));
+    let asked = |token: Option<&str>, of| Ok::<_, anyhow::Error>(discovery(token, of)?.map_err(|status| status.code()));
+    assert_eq!(asked(None, TypeUrl::Address)?, Err(Code::Unauthenticated));
     // Valid, but for another purpose.
     let other = kubectl(&["--namespace", "curious", "create", "token", "curious"])?;
-    assert_eq!(discovery(Some(other.trim()))?.map_err(|status| status.code()), Err(Code::Unauthenticated));
+    assert_eq!(asked(Some(other.trim()), TypeUrl::Address)?, Err(Code::Unauthenticated));
     let token = token(&pod, "curious")?;
-    let report = PodReport { uid: "Kubernetes//Pod/curious/curious".to_owned(), state: 3, ..PodReport::default() };
-    let refused = call(Some(&token), async |channel, metadata| {
-        let report = Request::from_parts(metadata, Default::default(), tokio_stream::iter([report]));
-        NodeReportsClient::new(channel).report(report).await.map(drop)
-    })?;
-    assert_eq!(refused.map_err(|status| status.code()), Err(Code::PermissionDenied));
-    assert!(pod.is_enrolled()?, "nobody believed it");
+    let mesh = asked(Some(&token), TypeUrl::Address)?;
+    assert!(mesh.is_ok_and(|names| names.iter().any(|name| name == "Kubernetes//Pod/curious/curious")));
+    // What nodes are told of their pods is for nobody else.
+    for of in [TypeUrl::Pod, TypeUrl::TrustBundle, TypeUrl::MeshedNamespace, TypeUrl::Object, TypeUrl::Labels] {
+        assert_eq!(asked(Some(&token), of)?, Err(Code::PermissionDenied), "{of}");
+    }
     Ok(())
+}
+
+#[test]
+fn a_report_is_believed_of_the_pods_own_node_only() -> Result<()> {
+    mesh::installed()?;
+    let shop = Namespace::meshed("slandered")?;
+    let [pod] = shop.start(&[client("slandered", 1)], ["slandered"])?;
+    pod.wait_enrolled(true)?;
+    let failed = PodReport {
+        uid: "Kubernetes//Pod/slandered/slandered".to_owned(),
+        pod_uid: pod.text("/metadata/uid")?,
+        state: State::Failed.into(),
+        reason: "slander".to_owned(),
+    };
+    let report = |token: &str| {
+        let told = call(Some(token), async |channel, metadata| {
+            let report = Request::from_parts(metadata, Default::default(), tokio_stream::iter([failed.clone()]));
+            NodeReportsClient::new(channel).report(report).await.map(drop)
+        });
+        Ok::<_, anyhow::Error>(told?.map_err(|status| status.code()))
+    };
+    assert_eq!(report(&token(&pod, "slandered")?)?, Err(Code::PermissionDenied), "the pod itself");
+    assert_eq!(report(&token(Agent::on(Node::ALL[1])?.pod(), "ztunnel")?)?, Ok(()), "another node's agent");
+    // Whatever came of these would be seen by the time a later report is.
+    let [later] = shop.start(&[client("later", 1)], ["later"])?;
+    later.wait_enrolled(true)?;
+    assert!(pod.is_enrolled()?, "nobody believed it");
+    assert_eq!(report(&token(Agent::on(Node::ALL[0])?.pod(), "ztunnel")?)?, Ok(()), "its node's agent");
+    pod.wait_enrolled(false)?;
+    // Its users are told why.
+    until("an event of the pod", PATIENCE, || {
+        let events = shop.kubectl(&["get", "events", "--field-selector=involvedObject.name=slandered"]).ok()?;
+        events.contains("EnrolmentFailed").then_some(())
+    })
 }
 
 #[test]
@@ -152,16 +194,15 @@ fn certificate(token: Option<&str>, identity: Option<&str>) -> Result<Result<Vec
     })
 }
 
-/// Opens a stream of all workloads, and waits for the first answer.
-fn discovery(token: Option<&str>) -> Result<Result<(), Status>> {
-    let first = DeltaDiscoveryRequest {
-        type_url: "type.googleapis.com/istio.workload.Address".to_owned(),
-        ..DeltaDiscoveryRequest::default()
-    };
+/// Opens a stream of everything of a type, and gives the names in the first answer.
+fn discovery(token: Option<&str>, of: TypeUrl) -> Result<Result<Vec<String>, Status>> {
+    let first = DeltaDiscoveryRequest { type_url: of.as_str().to_owned(), ..DeltaDiscoveryRequest::default() };
     call(token, async |channel, metadata| {
-        let request = Request::from_parts(metadata, Default::default(), tokio_stream::iter([first]));
+        let requests = tokio_stream::iter([first]).chain(tokio_stream::pending());
+        let request = Request::from_parts(metadata, Default::default(), requests);
         let stream = AggregatedDiscoveryServiceClient::new(channel).delta_aggregated_resources(request).await?;
-        stream.into_inner().message().await.map(drop)
+        let answer = stream.into_inner().message().await?.unwrap_or_default();
+        Ok(answer.resources.into_iter().filter_map(|bytes| Some(Resource::decode(bytes).ok()?.name)).collect())
     })
 }
 

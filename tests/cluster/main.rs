@@ -6,7 +6,9 @@
 
 mod agent_restart;
 mod authorization;
+mod bad_objects;
 mod certificates;
+mod claims;
 mod cni;
 mod control_plane;
 mod control_plane_client;
@@ -14,6 +16,7 @@ mod enrolment;
 mod hostile;
 mod mesh;
 mod node_reboot;
+mod older_versions;
 mod other_pods;
 mod probes;
 mod rollout;

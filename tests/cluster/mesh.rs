@@ -66,5 +66,5 @@ pub(crate) fn control_planes(count: u8) -> Result<()> {
 /// How long what is broken stays broken: in a test of an outage. Seconds in AMBIT_OUTAGE_SECONDS.
 pub(crate) fn outage() -> Duration {
     let seconds = std::env::var_os("AMBIT_OUTAGE_SECONDS").and_then(|text| text.to_str()?.parse().ok());
-    Duration::from_secs(seconds.unwrap_or(30))
+    Duration::from_secs(seconds.unwrap_or(60))
 }

@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use ambit_tests::cluster::{App, Namespace, Node, Pod, client, policy, server, service, strictness};
+use ambit_tests::cluster::{App, Namespace, Node, PATIENCE, Pod, client, policy, server, service, strictness};
+use ambit_tests::until;
 
 use crate::mesh;
 
@@ -68,12 +69,27 @@ fn a_pod_in_the_nodes_network_asks_and_is_asked() -> Result<()> {
 
 #[test]
 fn an_address_used_again_within_seconds_is_its_new_owners() -> Result<()> {
-    let (shop, [client, _]) = shop("reuse", &server("web", 2))?;
+    address_used_again("reuse", Pod::delete)
+}
+
+/// Its object is gone before it is, and before its node heard of its end.
+#[test]
+fn an_address_of_a_pod_deleted_by_force_is_its_new_owners() -> Result<()> {
+    address_used_again("reuse-forced", |pod| {
+        let IpAddr::V4(old) = pod.ip()? else { bail!("IPv4 is first here") };
+        pod.delete_by_force()?;
+        let free = format!("test ! -e /var/lib/cni/networks/pods/{old}");
+        until("the end of its network", PATIENCE, || Node::ALL[0].exec(&free).ok()).map(drop)
+    })
+}
+
+fn address_used_again(name: &str, end: impl FnOnce(&Pod) -> Result<()>) -> Result<()> {
+    let (shop, [client, _]) = shop(name, &server("web", 2))?;
     shop.start(&[server("free", 2)], ["free"])?;
-    shop.apply(&policy("only-client", "web", "ALLOW", &["cluster.local/ns/reuse/sa/client"]))?;
+    shop.apply(&policy("only-client", "web", "ALLOW", &[&format!("cluster.local/ns/{name}/sa/client")]))?;
     client.wait_answered(URL)?;
     let IpAddr::V4(old) = client.ip()? else { bail!("IPv4 is first here") };
-    client.delete()?;
+    end(&client)?;
     // The node's plugin for addresses gives the one after the last.
     let before = Ipv4Addr::from_bits(old.to_bits() - 1);
     Node::ALL[0].exec(&format!("printf %s {before} > /var/lib/cni/networks/pods/last_reserved_ip.0"))?;

@@ -7,11 +7,15 @@ use ambit_tests::until;
 
 use crate::mesh::{self, RELEASE};
 
-/// What of the mesh may be on a node: files, pins, programs, the entry in the CNI's list.
+/// What of the mesh may be on a node: files, pins, programs, the entry in the CNI's list. The machine's other
+/// processes are outside of the node's cgroups.
 const TRACES: [(&str, &str); 4] = [
     ("files", "ls -d /var/lib/ambit/* /var/run/ambit/* /opt/cni/bin/ambit* /sys/fs/bpf/ambit/* 2>/dev/null"),
     ("CNI entries", "grep -l ambit /etc/cni/net.d/* 2>/dev/null"),
-    ("processes", "cat /proc/[0-9]*/comm 2>/dev/null | grep -x -e ztunnel -e ambitd"),
+    (
+        "processes",
+        r"for p in /proc/[0-9]*; do grep -q '/\.\.' $p/cgroup || cat $p/comm; done 2>/dev/null | grep -x -e ztunnel -e ambitd",
+    ),
     ("rules", "for n in /run/netns/* /var/run/netns/*; do nsenter --net=$n ip rule 2>/dev/null; done | grep -i fwmark"),
 ];
 

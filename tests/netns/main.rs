@@ -33,3 +33,4 @@ mod tls;
 mod together;
 mod tunnel;
 mod vm;
+mod waypoint;

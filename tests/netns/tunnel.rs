@@ -21,7 +21,8 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use ambit_tests::{Mesh, Netns};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long an end of a tunnel may be silent.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// The certificate authority of a mesh, or one the mesh does not know.
@@ -151,7 +152,8 @@ impl Silence {
     }
 }
 
-fn client_config(credentials: Option<&Credentials>) -> Result<ClientConfig> {
+/// What a client of tunnels shows and believes.
+pub(crate) fn client_config(credentials: Option<&Credentials>) -> Result<ClientConfig> {
     let builder = ClientConfig::builder_with_provider(Arc::clone(crypto_provider()))
         .with_safe_default_protocol_versions()?
         .dangerous()
@@ -217,7 +219,8 @@ async fn serve(acceptor: TlsAcceptor, stream: TcpStream, received: Arc<Mutex<Vec
     Ok(())
 }
 
-fn server_config(credentials: &Credentials) -> Result<ServerConfig> {
+/// What a server of tunnels shows and believes.
+pub(crate) fn server_config(credentials: &Credentials) -> Result<ServerConfig> {
     let provider = || Arc::clone(crypto_provider());
     let roots = Arc::new(credentials.roots.clone());
     let mut config = ServerConfig::builder_with_provider(provider())

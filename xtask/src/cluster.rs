@@ -57,6 +57,9 @@ pub(crate) enum Verb {
     NodeStop { node: Node },
     /// Start a node again: what was on its disk is there, what was in memory is not.
     NodeStart { node: Node },
+    /// A step of a node's start that ends the process.
+    #[command(hide = true)]
+    HoldNamespaces { node: Node },
     /// Tell what runs and where things are.
     Status,
     /// End the cluster and take away everything of it but the built programs.
@@ -72,6 +75,7 @@ pub(crate) fn run(verb: &Verb) -> Result<()> {
         Verb::ExecNode { node, command } => shell::exec_node(*node, command),
         Verb::NodeStop { node } => locked(|| node::stop(*node)),
         Verb::NodeStart { node } => locked(|| node::start(*node)),
+        Verb::HoldNamespaces { node } => node::make_namespaces(*node),
         Verb::Status => status::show(),
         Verb::Down => locked(down::all),
     }

@@ -1,15 +1,19 @@
 //! `crds`: the CustomResourceDefinitions of the objects users write, from the types that read them, into
 //! the chart's `crds/`, which Helm installs only where they are absent. `--check` only compares, for CI.
 
+mod ambit;
 mod definition;
+mod networking;
+mod security;
+mod telemetry;
 
 use std::fs;
 
-use ambit_resources::{Kind, spec_schema};
+use ambit_resources::spec_schema;
 use anyhow::{Context, Result, bail};
 
 use crate::workspace;
-use definition::{Column, Definition, Rule};
+use definition::Definition;
 
 /// Where they go.
 const FOLDER: &str = "deploy/charts/ambit/files/crds";
@@ -21,100 +25,12 @@ pub(crate) struct Args {
     pub(crate) check: bool,
 }
 
-const SECURITY: (&str, &[&str]) = ("security.istio.io", &["v1", "v1beta1"]);
-const NETWORKING: (&str, &[&str]) = ("networking.istio.io", &["v1", "v1beta1", "v1alpha3"]);
-
-const DEFINITIONS: [Definition; 4] = [
-    Definition {
-        kind: Kind::AuthorizationPolicy,
-        group: SECURITY,
-        plural: "authorizationpolicies",
-        short: &["ap"],
-        columns: &[Column { name: "Action", kind: "string", path: ".spec.action" }],
-        rules: &[
-            Rule {
-                at: "",
-                rule: "(has(self.selector) ? 1 : 0) + (has(self.targetRef) ? 1 : 0) + \
-                       (has(self.targetRefs) && self.targetRefs.size() > 0 ? 1 : 0) <= 1",
-                message: "only one of selector, targetRef and targetRefs can be set",
-            },
-            Rule {
-                at: "",
-                rule: "!(has(self.action) && self.action == 'CUSTOM') || (has(self.provider) && has(self.provider.name))",
-                message: "action CUSTOM needs provider.name",
-            },
-        ],
-        bounds: &[("targetRefs", 16), ("rules", 512)],
-    },
-    Definition {
-        kind: Kind::PeerAuthentication,
-        group: SECURITY,
-        plural: "peerauthentications",
-        short: &["pa"],
-        columns: &[Column { name: "Mode", kind: "string", path: ".spec.mtls.mode" }],
-        rules: &[
-            Rule {
-                at: "",
-                rule: "!has(self.portLevelMtls) || (has(self.selector) && has(self.selector.matchLabels) && \
-                       self.selector.matchLabels.size() > 0)",
-                message: "portLevelMtls needs a selector with labels",
-            },
-            Rule {
-                at: "portLevelMtls",
-                rule: "self.all(port, port.matches('^[1-9][0-9]{0,4}$') && int(port) <= 65535)",
-                message: "a port must be between 1 and 65535",
-            },
-        ],
-        bounds: &[("portLevelMtls", 256), ("selector.matchLabels", 64)],
-    },
-    Definition {
-        kind: Kind::ServiceEntry,
-        group: NETWORKING,
-        plural: "serviceentries",
-        short: &["se"],
-        columns: &[
-            Column { name: "Hosts", kind: "string", path: ".spec.hosts" },
-            Column { name: "Location", kind: "string", path: ".spec.location" },
-            Column { name: "Resolution", kind: "string", path: ".spec.resolution" },
-        ],
-        rules: &[
-            Rule { at: "", rule: "has(self.hosts) && self.hosts.size() > 0", message: "at least one host is needed" },
-            Rule {
-                at: "",
-                rule: "!(has(self.workloadSelector) && has(self.endpoints) && self.endpoints.size() > 0)",
-                message: "only one of workloadSelector and endpoints can be set",
-            },
-            Rule {
-                at: "hosts",
-                rule: "self.all(host, host.matches('^([*][.])?[a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?\
-                       ([.][a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?)*$'))",
-                message: "a host must be a DNS name, with or without *. before it",
-            },
-            Rule {
-                at: "ports",
-                rule: "self.all(port, self.exists_one(other, other.number == port.number))",
-                message: "a port number can be used once only",
-            },
-        ],
-        bounds: &[("hosts", 256), ("hosts[]", 253), ("ports", 64), ("endpoints", 1024)],
-    },
-    Definition {
-        kind: Kind::WorkloadEntry,
-        group: NETWORKING,
-        plural: "workloadentries",
-        short: &["we"],
-        columns: &[Column { name: "Address", kind: "string", path: ".spec.address" }],
-        rules: &[Rule { at: "", rule: "has(self.address) || has(self.network)", message: "an address is needed" }],
-        bounds: &[],
-    },
-];
-
 pub(crate) fn run(args: &Args) -> Result<()> {
     let folder = workspace::root().join(FOLDER);
     if !args.check {
         fs::create_dir_all(&folder)?;
     }
-    for definition in &DEFINITIONS {
+    for definition in definitions() {
         let file = format!("{}.{}.yaml", definition.group.0, definition.plural);
         let path = folder.join(&file);
         let spec = spec_schema(definition.kind).with_context(|| format!("{} has no schema", definition.kind))?;
@@ -129,13 +45,17 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
+fn definitions() -> impl Iterator<Item = &'static Definition> {
+    [security::DEFINITIONS, networking::DEFINITIONS, telemetry::DEFINITIONS, ambit::DEFINITIONS].into_iter().flatten()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn every_rule_and_bound_stands_at_a_field_there_is() {
-        for definition in &DEFINITIONS {
+        for definition in definitions() {
             definition.object(spec_schema(definition.kind).unwrap()).unwrap();
         }
     }
@@ -157,7 +77,7 @@ mod tests {
                 }
             }
         }
-        for definition in &DEFINITIONS {
+        for definition in definitions() {
             walk(definition.plural, &spec_schema(definition.kind).unwrap());
         }
     }

@@ -17,7 +17,9 @@ pub(crate) struct Args {
 const PAGES: [(&str, &str); 2] = [("docs/configuration.md", "ztunnel"), ("docs/control-plane.md", "control-plane")];
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    PAGES.iter().try_for_each(|(page, package)| write(args, page, package))
+    PAGES.iter().try_for_each(|(page, package)| write(args, page, package))?;
+    // Compared by the waypoint's suite itself.
+    if args.check { Ok(()) } else { write_compatibility() }
 }
 
 fn write(args: &Args, name: &str, package: &str) -> Result<()> {
@@ -31,4 +33,11 @@ fn write(args: &Args, name: &str, package: &str) -> Result<()> {
         bail!("{name} is not what the code says: run `cargo xtask docs`");
     }
     Ok(())
+}
+
+/// Which case shows which field is known where the cases are.
+fn write_compatibility() -> Result<()> {
+    let mut cargo = command::cargo();
+    cargo.args(["test", "--quiet", "--package=ambit-tests", "--test=waypoint", "every_field"]);
+    command::run(cargo.env("AMBIT_WRITE_COMPATIBILITY", "1"))
 }

@@ -104,6 +104,10 @@ fn prepare(parts: &[Part]) -> Result<PathBuf> {
     if parts.iter().any(|part| part.needs_kernel_object()) {
         build_ebpf::run(&build_ebpf::Args { install: true, ..Default::default() })?;
     }
+    if parts.iter().any(|part| part.needs_waypoint()) {
+        // No optimised build: nothing is measured, and its dependencies are there already.
+        command::run(cargo().args(["build", "--package=waypoint"]))?;
+    }
     // With the cluster there is an agent in an image: one build for all suites.
     if parts.contains(&Part::Cluster) {
         images::build(&images::Args::quick())?;
@@ -122,6 +126,8 @@ fn run_part(part: Part, args: &Args, agent: &Path) -> Result<Tally> {
         Part::Fuzz => fuzz::run(args.seconds),
         Part::Packaging => Ok(packaging::check()),
         Part::Cluster => cluster::run(),
+        // Each scene has a namespace and a waypoint of its own.
+        Part::Waypoint => cargo_test(&["--package=ambit-tests", "--test", part.name()], &[], agent),
         Part::Ebpf | Part::Netns | Part::Programs | Part::Interop => {
             // Worlds of namespaces share the machine's cores and its cgroup root: one at a time.
             cargo_test(&["--package=ambit-tests", "--test", part.name()], &["--test-threads=1"], agent)
@@ -134,7 +140,7 @@ fn run_part(part: Part, args: &Args, agent: &Path) -> Result<Tally> {
 fn cargo_test(selection: &[&str], to_tests: &[&str], agent: &Path) -> Result<Tally> {
     let mut cargo = cargo();
     cargo.args(["test", "--no-fail-fast"]).args(selection).arg("--").args(to_tests);
-    cargo.env("AMBIT_ZTUNNEL", agent);
+    cargo.env("AMBIT_ZTUNNEL", agent).env("AMBIT_WAYPOINT_BINARY", workspace::target_dir()?.join("debug/waypoint"));
     tally_of(&mut cargo)
 }
 

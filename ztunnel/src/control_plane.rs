@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use ambit_identity::{BundleError, Clock, TrustBundle, control_plane_client_config};
+use ambit_identity::{BundleError, Clock, Roots, TrustBundle, control_plane_client_config};
 use http::Uri;
 use hyper_util::rt::TokioIo;
 use rustls::client::VerifierBuilderError;
@@ -64,15 +64,20 @@ pub(crate) enum ControlPlaneError {
     },
 }
 
-/// The way to the control plane; nothing is sent yet.
-pub(crate) fn channel(config: &ControlPlaneConfig, cluster: &str) -> Result<ControlPlane, ControlPlaneError> {
+/// The way to the control plane; nothing is sent yet. It is believed behind the roots in the file, and behind
+/// those it said itself.
+pub(crate) fn channel(
+    config: &ControlPlaneConfig,
+    cluster: &str,
+    said: Arc<TrustBundle>,
+) -> Result<ControlPlane, ControlPlaneError> {
     let uri: Uri = format!("http://{}", config.address)
         .parse()
         .map_err(|source| ControlPlaneError::Address { address: config.address.clone(), source })?;
     let name = ServerName::try_from(config.name.clone())
         .map_err(|source| ControlPlaneError::Name { name: config.name.clone(), source })?;
     let cluster = cluster.parse().map_err(|source| ControlPlaneError::Cluster { name: cluster.to_owned(), source })?;
-    let connector = Connector { address: config.address.as_str().into(), name, roots: config.roots.clone() };
+    let connector = Connector { address: config.address.as_str().into(), name, roots: config.roots.clone(), said };
     let channel = Endpoint::from(uri)
         .http2_keep_alive_interval(KEEPALIVE.0)
         .keep_alive_timeout(KEEPALIVE.1)
@@ -110,6 +115,7 @@ struct Connector {
     address: Arc<str>,
     name: ServerName<'static>,
     roots: PathBuf,
+    said: Arc<TrustBundle>,
 }
 
 /// Why a connection did not come about.
@@ -131,9 +137,7 @@ impl Connector {
     async fn connect(&self) -> Result<TokioIo<TlsStream<TcpStream>>, ConnectError> {
         let address = || Arc::clone(&self.address);
         let connected = async {
-            // Read again each time: roots are replaced while agents run.
-            let roots = TrustBundle::load(&self.roots)?.roots();
-            let config = control_plane_client_config(&roots, Clock::default())?;
+            let config = control_plane_client_config(&self.believed()?, Clock::default())?;
             let failed = |source| ConnectError::Connect { address: address(), source };
             let stream = TcpStream::connect(&*self.address).await.map_err(failed)?;
             stream.set_nodelay(true).map_err(failed)?;
@@ -142,6 +146,18 @@ impl Connector {
         };
         let timed_out = |_| Err(ConnectError::TimedOut { address: address() });
         tokio::time::timeout(CONNECT_TIMEOUT, connected).await.unwrap_or_else(timed_out)
+    }
+}
+
+impl Connector {
+    /// The roots, which are replaced while agents run: read again each time. The kubelet brings a new one to the
+    /// file within a minute, the control plane says it at once.
+    fn believed(&self) -> Result<Roots, BundleError> {
+        let mut roots = TrustBundle::load(&self.roots)?.roots().certificates().to_vec();
+        let said = self.said.roots();
+        let more = said.certificates().iter().filter(|root| !roots.contains(root)).cloned().collect::<Vec<_>>();
+        roots.extend(more);
+        Roots::from_der(roots)
     }
 }
 
@@ -157,5 +173,48 @@ impl Service<Uri> for Connector {
     fn call(&mut self, _: Uri) -> Self::Future {
         let connector = self.clone();
         Box::pin(async move { Ok(connector.connect().await?) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ambit_identity::{CaOptions, CertificateAuthority, NewRoot, serving_config};
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+    use tokio::sync::watch;
+    use tokio_rustls::TlsAcceptor;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_control_plane_is_believed_behind_the_file_and_behind_what_it_said() {
+        let options = || CaOptions::new("cluster.local");
+        let [old, new, other] = [(); 3].map(|()| NewRoot::generate(&options()).unwrap());
+        let both = format!("{}{}", old.certificate, new.certificate);
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("roots.pem");
+        for (what, in_file, said, signer, believed) in [
+            ("a root that the file has not yet", &old.certificate, &both, &new, true),
+            ("a root that the file has already", &new.certificate, &old.certificate, &new, true),
+            ("a root that nobody named", &old.certificate, &old.certificate, &new, false),
+            ("another's", &both, &both, &other, false),
+        ] {
+            std::fs::write(&file, in_file).unwrap();
+            let said = Arc::new(TrustBundle::new(Roots::from_pem(said.as_bytes()).unwrap()));
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap().to_string().into();
+            let signer = CertificateAuthority::from_pem(&signer.certificate, &signer.key, options()).unwrap();
+            let tls = serving_config(vec!["ambitd".to_owned()], watch::channel(Arc::new(signer)).1).unwrap();
+            let serve = async {
+                let stream = listener.accept().await.unwrap().0;
+                if let Ok(mut stream) = TlsAcceptor::from(Arc::new(tls)).accept(stream).await {
+                    stream.shutdown().await.ok();
+                }
+            };
+            let name = ServerName::try_from("ambitd").unwrap();
+            let connector = Connector { address, name, roots: file.clone(), said };
+            let (connected, ()) = tokio::join!(connector.connect(), serve);
+            assert_eq!(connected.is_ok(), believed, "{what}: {:?}", connected.err());
+        }
     }
 }

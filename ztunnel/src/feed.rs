@@ -4,6 +4,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ambit_folder::Folder;
+use ambit_identity::TrustBundle;
 use ambit_runtime::spawn;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -13,13 +15,13 @@ use crate::cluster::{self, Cluster, LastGood};
 use crate::config::{Config, ControlPlaneConfig, SourceConfig};
 use crate::control_plane::{self, ControlPlane};
 use crate::enrolment::Standings;
-use crate::folder::{self, Folder};
+use crate::folder::{self, Standalone};
 use crate::identities::Identities;
 use crate::local_pods::LocalPods;
 use crate::netns_finder::NetnsFinder;
 use crate::outlet::Outlet;
 use crate::remote_authority::RemoteAuthority;
-use crate::{cni, reports, saved};
+use crate::{cni, reports};
 
 /// Where configuration and certificates come from.
 pub(crate) struct Feed {
@@ -46,10 +48,12 @@ impl Feed {
                 finder: None,
             }),
             SourceConfig::ControlPlane(control_plane) => {
-                let channel = control_plane::channel(control_plane, &config.node.cluster)?;
+                // Roots to begin with, until the control plane says others.
+                let bundle = Arc::new(TrustBundle::load(&control_plane.roots)?);
+                let channel = control_plane::channel(control_plane, &config.node.cluster, Arc::clone(&bundle))?;
                 let authority = RemoteAuthority::new(control_plane.address.clone(), channel.clone());
                 Ok(Self {
-                    identities: Identities::remote(&config.identity, authority, &control_plane.roots, runtime)?,
+                    identities: Identities::remote(&config.identity, authority, bundle, runtime),
                     finder: Some(NetnsFinder::new(control_plane.netns_dirs.clone(), PathBuf::from("/proc"))?),
                     source: Source::ControlPlane(Box::new(control_plane.clone()), channel),
                 })
@@ -90,8 +94,8 @@ impl Feed {
 /// users changed long ago.
 fn watch_folder(path: PathBuf, config: &Config, outlet: Outlet, control: &Control) {
     let options = folder::options(&config.identity.trust_domain, &config.node.cluster, &config.node.root_namespace);
-    let saved = saved::path(&config.identity.state, &config.node.name);
-    let folder = Folder::new(path, saved, config.node.name.clone(), options, outlet);
+    let saved = folder::saved(&config.identity.state, &config.node.name);
+    let folder = Folder::new(path, saved, Standalone::new(config.node.name.clone(), options, outlet));
     let stop = control.stop.clone();
     spawn("configuration", &control.drain, async move {
         if let Err(error) = folder.serve().await {

@@ -1,7 +1,7 @@
 //! The agent's certificates and trust: from the embedded authority, shared by the agents of a machine, or
 //! from the control plane's.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use ambit_identity::{
@@ -50,7 +50,7 @@ impl Identities {
         let trust_domain: Arc<str> = config.trust_domain.as_str().into();
         let ca = CertificateAuthority::open_or_create(&config.state, CaOptions::new(trust_domain))?;
         let bundle = TrustBundle::load(&Self::roots_path(config))?;
-        Ok(Self::new(config, Arc::new(ca), bundle, runtime))
+        Ok(Self::new(config, Arc::new(ca), Arc::new(bundle), runtime))
     }
 
     /// Where the embedded authority's roots are, which may change.
@@ -58,18 +58,22 @@ impl Identities {
         CertificateAuthority::roots_path(&config.state)
     }
 
-    /// Has certificates from `authority`. The roots are to begin with, until others are said.
+    /// Has certificates from `authority`, and believes those of `bundle`.
     pub(crate) fn remote(
         config: &IdentityConfig,
         authority: impl CertificateSource,
-        roots: &Path,
+        bundle: Arc<TrustBundle>,
         runtime: Handle,
-    ) -> Result<Self, IdentitiesError> {
-        Ok(Self::new(config, Arc::new(authority), TrustBundle::load(roots)?, runtime))
+    ) -> Self {
+        Self::new(config, Arc::new(authority), bundle, runtime)
     }
 
-    fn new(config: &IdentityConfig, source: Arc<dyn CertificateSource>, bundle: TrustBundle, runtime: Handle) -> Self {
-        let bundle = Arc::new(bundle);
+    fn new(
+        config: &IdentityConfig,
+        source: Arc<dyn CertificateSource>,
+        bundle: Arc<TrustBundle>,
+        runtime: Handle,
+    ) -> Self {
         let options = StoreOptions { lifetime: config.lifetime, clock: Clock::default() };
         let certificates = Arc::new(CertificateStore::new(source, options, runtime));
         let trust_domain = config.trust_domain.as_str();

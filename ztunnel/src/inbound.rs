@@ -7,6 +7,7 @@
 //! | 2 peer | `ambit_identity` | `VerifiedPeer`, proved by its certificate |
 //! | 3 request | `ambit_hbone::serve` | one `IncomingConnect` a connection |
 //! | 4 target | `target` below | an address of this pod, or 400 |
+//! |   client | `client.rs` | whose connection it is: the peer's, or whom a waypoint names |
 //! | 5 policy | `judged.rs` | a `Permit`, or 401 |
 //! | 6 upstream | `upstream.rs` | a connection to the application as its client, or 503 |
 //! | 7 splice | `carry.rs`, `ambit_hbone::splice` | bytes |
@@ -32,10 +33,11 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::carry::{carry, must_end};
+use crate::client::{self, Client};
 use crate::destination;
 use crate::failure::{error_chain, tls_failure};
 use crate::gauges::Counted;
-use crate::judged::Subject;
+use crate::judged::{Inbound, Subject};
 use crate::listener::Accepted;
 use crate::places::{Kind, Places};
 use crate::pod::{Pod, SharedPod};
@@ -132,18 +134,16 @@ async fn relay(
     record: &mut ConnectionRecord,
 ) -> Result<(), CloseReason> {
     let snapshot = worker.snapshot();
-    record.flow.security = SecurityPolicy::MutualTls;
-    record.flow.source = Party {
-        workload: destination::source_workload(&snapshot, tunnel.peer, Some(tunnel.identity.identity())),
-        identity: Some(tunnel.identity.identity().clone()),
-    };
-    destination::describe(record, &snapshot, &tunnel.pod);
-    record.addresses.destination = Some(tunnel.local);
-    record.flow.service = service_asked_for(&request, &snapshot, &tunnel.pod);
+    let client = client::identify(worker, &snapshot, &tunnel.pod, (&tunnel.identity, tunnel.peer), &request);
+    describe(record, &snapshot, tunnel, &request, client.as_ref().ok());
 
     let _place = match tunnel.places.take(Kind::Inbound) {
         Ok(place) => place,
         Err(reason) => return refuse(request, StatusCode::SERVICE_UNAVAILABLE, reason),
+    };
+    let client = match client {
+        Ok(client) => client,
+        Err(reason) => return refuse(request, StatusCode::BAD_REQUEST, reason),
     };
     let target = match target(request.authority(), tunnel) {
         Ok(target) => target,
@@ -151,13 +151,14 @@ async fn relay(
     };
     record.addresses.tunnel_target = Some(target);
 
-    let registered = worker.connections.register(Subject::Inbound {
+    let registered = worker.connections.register(Subject::Inbound(Inbound {
         pod: tunnel.pod.uid.clone(),
         netns: tunnel.pod.netns.cookie(),
-        source: Some(tunnel.identity.identity().clone()),
-        source_ip: tunnel.peer.ip(),
+        peer: Some(tunnel.identity.identity().clone()),
+        peer_ip: tunnel.peer.ip(),
+        vouched: client.vouched.map(Box::new),
         destination: target.socket(),
-    });
+    }));
     destination::rehearse(worker, &registered, &snapshot);
     let permit = match registered.judge(&snapshot) {
         Ok(Some(permit)) => permit,
@@ -170,7 +171,7 @@ async fn relay(
     let connecting = tokio::select! {
         biased;
         reason = must_end(worker, &registered) => Err(reason),
-        connecting = upstream::connect_as(&tunnel.pod, tunnel.peer, upstream, permit) => connecting,
+        connecting = upstream::connect_as(&tunnel.pod, client.address, upstream, permit) => connecting,
         () = request.given_up() => Err(CloseReason::Reset { side: "client", detail: "gave up".to_owned() }),
     };
     let application = match connecting {
@@ -185,6 +186,25 @@ async fn relay(
     let progress = Progress { sent: &bytes.received, received: &bytes.sent };
     let splice = async { splice(application, stream, &progress).await.map_err(|error| broken(&error, "server")) };
     carry(worker, &registered, record, splice).await
+}
+
+/// Puts what is known of the connection into its record.
+fn describe(
+    record: &mut ConnectionRecord,
+    snapshot: &Snapshot,
+    tunnel: &Tunnel,
+    request: &IncomingConnect,
+    client: Option<&Client>,
+) {
+    let address = client.map_or(tunnel.peer, |client| client.address);
+    let identity = client.map_or(tunnel.identity.identity(), |client| client.identity(&tunnel.identity));
+    destination::describe(record, snapshot, &tunnel.pod);
+    record.addresses.source = address;
+    record.addresses.destination = Some(tunnel.local);
+    let workload = destination::source_workload(snapshot, address, Some(identity));
+    record.flow.source = Party { workload, identity: Some(identity.clone()) };
+    record.flow.security = SecurityPolicy::MutualTls;
+    record.flow.service = service_asked_for(request, snapshot, &tunnel.pod);
 }
 
 /// The service the client says it asked for, for logs and metrics only: if it is one of this pod's.

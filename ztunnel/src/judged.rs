@@ -19,18 +19,7 @@ use tokio::sync::Notify;
 #[derive(Debug, Clone)]
 pub(crate) enum Subject {
     /// A connection into a pod of this node.
-    Inbound {
-        /// The pod.
-        pod: WorkloadUid,
-        /// The cookie of its network namespace.
-        netns: u64,
-        /// Who connects; `None` for plaintext.
-        source: Option<Identity>,
-        /// From where.
-        source_ip: IpAddr,
-        /// Where in the pod.
-        destination: SocketAddr,
-    },
+    Inbound(Inbound),
     /// A connection out of a pod of this node, in a tunnel of this identity.
     Outbound {
         /// The pod.
@@ -42,16 +31,60 @@ pub(crate) enum Subject {
     },
 }
 
+/// A connection into a pod of this node.
+#[derive(Debug, Clone)]
+pub(crate) struct Inbound {
+    /// The pod.
+    pub(crate) pod: WorkloadUid,
+    /// The cookie of its network namespace.
+    pub(crate) netns: u64,
+    /// Who connects; `None` for plaintext.
+    pub(crate) peer: Option<Identity>,
+    /// From where.
+    pub(crate) peer_ip: IpAddr,
+    /// On whose behalf, where the peer is a waypoint that may say so. Boxed: most connections have no such thing.
+    pub(crate) vouched: Option<Box<Vouched>>,
+    /// Where in the pod.
+    pub(crate) destination: SocketAddr,
+}
+
+/// What a waypoint says of a client.
+#[derive(Debug, Clone)]
+pub(crate) struct Vouched {
+    /// Who it is.
+    pub(crate) client: Identity,
+    /// Its address.
+    pub(crate) ip: IpAddr,
+}
+
+impl Inbound {
+    /// What policy is asked about. A waypoint's word counts for as long as the workload is behind that waypoint;
+    /// after that the connection is the waypoint's own.
+    fn facts(&self, snapshot: &Snapshot, workload: &Workload) -> Facts<'_> {
+        let peer = self.peer.as_ref();
+        let vouched = self.vouched.as_deref();
+        let vouched = vouched.filter(|_| peer.is_some_and(|peer| snapshot.may_vouch(peer, workload)));
+        Facts {
+            source: vouched.map(|vouched| &vouched.client).or(peer),
+            peer,
+            source_ip: vouched.map_or(self.peer_ip, |vouched| vouched.ip),
+            destination_ip: self.destination.ip(),
+            destination_port: self.destination.port(),
+        }
+    }
+}
+
 impl Subject {
     /// What dry-run policies would make of the connection; `None` where there are none.
     pub(crate) fn rehearse(&self, snapshot: &Snapshot) -> Option<Rehearsal> {
-        let Self::Inbound { pod, source, source_ip, destination, .. } = self else { return None };
-        rehearse(snapshot.policies_for(snapshot.workload(pod)?), &facts(source.as_ref(), *source_ip, *destination))
+        let Self::Inbound(inbound) = self else { return None };
+        let workload = snapshot.workload(&inbound.pod)?;
+        rehearse(snapshot.policies_for(workload), &inbound.facts(snapshot, workload))
     }
 
     fn netns(&self) -> u64 {
         match self {
-            Self::Inbound { netns, .. } | Self::Outbound { netns, .. } => *netns,
+            Self::Inbound(Inbound { netns, .. }) | Self::Outbound { netns, .. } => *netns,
         }
     }
 
@@ -59,10 +92,9 @@ impl Subject {
     /// is judged at its destination, must still be of a pod with the identity that its tunnel shows.
     pub(crate) fn judge(&self, snapshot: &Snapshot) -> Result<Option<Permit>, DenyReason> {
         match self {
-            Self::Inbound { pod, source, source_ip, destination, .. } => {
-                let workload = known(snapshot, pod)?;
-                let facts = facts(source.as_ref(), *source_ip, *destination);
-                match decide(snapshot.policies_for(workload), &facts) {
+            Self::Inbound(inbound) => {
+                let workload = known(snapshot, &inbound.pod)?;
+                match decide(snapshot.policies_for(workload), &inbound.facts(snapshot, workload)) {
                     Decision::Allow(permit) => Ok(Some(permit)),
                     Decision::Deny(reason) => Err(reason),
                 }
@@ -73,10 +105,6 @@ impl Subject {
             }
         }
     }
-}
-
-fn facts(source: Option<&Identity>, source_ip: IpAddr, destination: SocketAddr) -> Facts<'_> {
-    Facts { source, source_ip, destination_ip: destination.ip(), destination_port: destination.port() }
 }
 
 /// Whether the workload says that it takes tunnels does not count: others are told so only once it is
@@ -192,12 +220,61 @@ mod tests {
     }
 
     fn subject(pod: &WorkloadUid) -> Subject {
-        Subject::Inbound {
+        Subject::Inbound(Inbound {
             pod: pod.clone(),
             netns: 1,
-            source: None,
-            source_ip: "10.0.0.1".parse().unwrap(),
+            peer: None,
+            peer_ip: "10.0.0.1".parse().unwrap(),
+            vouched: None,
             destination: "10.0.0.2:80".parse().unwrap(),
+        })
+    }
+
+    /// The connection of a client as a waypoint carries it, or says it does.
+    fn carried(pod: &WorkloadUid, by: &str, client: &str) -> Subject {
+        let identity = |name: &str| Identity::new("cluster.local", "shop", name);
+        let Subject::Inbound(plain) = subject(pod) else { panic!("no connection into a pod") };
+        let vouched = Some(Box::new(Vouched { client: identity(client), ip: "10.0.0.9".parse().unwrap() }));
+        Subject::Inbound(Inbound { peer: Some(identity(by)), vouched, ..plain })
+    }
+
+    #[test]
+    fn a_waypoints_word_counts_while_the_workload_is_behind_it() {
+        use ambit_model::{Clause, GatewayAddress, Match, PortMapping, Rule, ServiceKey, StringMatch};
+        let key = ServiceKey { namespace: "shop".into(), hostname: "wp.shop.svc.cluster.local".into() };
+        let mut waypoint = workload("wp", &["10.0.0.3".parse().unwrap()]);
+        let port = PortMapping { service_port: 15008, target_port: 15008, app_protocol: Default::default() };
+        Arc::make_mut(&mut waypoint.application).services = Arc::new([(key.clone(), vec![port])].into_iter().collect());
+        let mut web = workload("web", &["10.0.0.2".parse().unwrap()]);
+        Arc::make_mut(&mut web.application).waypoint = Some(Arc::new(GatewayAddress::of_service(key)));
+        let naming = |m: Match| Authorization {
+            key: PolicyKey { namespace: "shop".into(), name: "p".into() },
+            scope: Scope::Namespace,
+            action: Action::Deny,
+            rules: vec![Rule { clauses: vec![Clause { matches: vec![m] }] }],
+            dry_run: false,
+        };
+        let principal = |name: &str| Match {
+            principals: vec![StringMatch::Exact(format!("cluster.local/ns/shop/sa/{name}").into())],
+            ..Match::default()
+        };
+        let from = |ip: &str| Match { source_ips: vec![ip.parse().unwrap()], ..Match::default() };
+        let bound = |policy: Authorization| Snapshot::build(vec![web.clone(), waypoint.clone()], vec![], vec![policy]);
+        let mut unbound = web.clone();
+        Arc::make_mut(&mut unbound.application).waypoint = None;
+        let freed = |policy| Snapshot::build(vec![unbound.clone(), waypoint.clone()], vec![], vec![policy]);
+        for (by, denies, while_bound, after) in [
+            ("wp", principal("client"), false, true),
+            ("wp", principal("wp"), true, false),
+            ("wp", from("10.0.0.9/32"), false, true),
+            ("wp", from("10.0.0.1/32"), true, false),
+            ("other", principal("client"), true, true),
+            ("other", principal("other"), false, false),
+        ] {
+            let carried = carried(&web.uid, by, "client");
+            let shown = format!("{by} {denies:?}");
+            assert_eq!(carried.judge(&bound(naming(denies.clone()))).is_ok(), while_bound, "{shown}");
+            assert_eq!(carried.judge(&freed(naming(denies))).is_ok(), after, "{shown}, no more behind it");
         }
     }
 
@@ -236,8 +313,8 @@ mod tests {
             Arc::make_mut(&mut web.application).authorization_policies = [key(listed)].into();
             let plain = subject(&web.uid);
             let mut tunnelled = plain.clone();
-            if let Subject::Inbound { source, .. } = &mut tunnelled {
-                *source = Some(Identity::new("cluster.local", "shop", "client"));
+            if let Subject::Inbound(Inbound { peer, .. }) = &mut tunnelled {
+                *peer = Some(Identity::new("cluster.local", "shop", "client"));
             }
             let snapshot = Snapshot::build(vec![web], Vec::new(), known.map(never).into_iter().collect());
             assert_eq!(plain.judge(&snapshot).is_ok(), plaintext, "{listed} in plaintext");

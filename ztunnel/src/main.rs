@@ -3,6 +3,7 @@
 
 mod app;
 mod carry;
+mod client;
 mod cluster;
 mod cni;
 mod config;
@@ -12,7 +13,6 @@ mod enrolment;
 mod failure;
 mod feed;
 mod folder;
-mod folder_watch;
 mod gauges;
 mod guest;
 mod identities;
@@ -31,7 +31,6 @@ mod pod;
 mod remote_authority;
 mod reports;
 mod routing;
-mod saved;
 mod servers;
 mod source;
 mod tunnel;

@@ -51,8 +51,8 @@ async fn relay(worker: &Rc<Worker>, accepted: Accepted, record: &mut ConnectionR
     let permit = registered.judge(&snapshot).map_err(CloseReason::Denied)?;
     debug_assert!(permit.is_none(), "an outbound connection is not judged by policy here");
     record.flow.source = source.party();
+    record.flow.service = snapshot.service_by_vip(destination.ip()).cloned();
     let route = snapshot.route(&source.workload, destination, &mut *worker.rng.borrow_mut())?;
-    record.flow.service.clone_from(&route.service);
     drop(snapshot);
 
     let upstream = tokio::select! {
@@ -113,6 +113,7 @@ fn may_try_another(reason: &CloseReason) -> bool {
         | CloseReason::UnknownWorkload
         | CloseReason::UnknownDestination { .. }
         | CloseReason::NoHealthyUpstream { .. }
+        | CloseReason::WaypointUnavailable { .. }
         | CloseReason::NoSuchPort { .. }
         | CloseReason::Denied(_)
         | CloseReason::PolicyChanged(_)

@@ -8,7 +8,7 @@ use ambit_model::{CloseReason, UpstreamAddr};
 use ambit_telemetry::{ConnectionRecord, Direction, Party, SecurityPolicy};
 
 use crate::carry::{carry, must_end};
-use crate::judged::Subject;
+use crate::judged::{Inbound, Subject};
 use crate::listener::Accepted;
 use crate::places::Kind;
 use crate::upstream::{connect_as, splice_plain_streams};
@@ -33,13 +33,14 @@ async fn relay(worker: &Rc<Worker>, accepted: Accepted, record: &mut ConnectionR
     let destination = original_dst::of_steered(&accepted)?;
     record.addresses.destination = Some(destination.socket());
 
-    let registered = worker.connections.register(Subject::Inbound {
+    let registered = worker.connections.register(Subject::Inbound(Inbound {
         pod: accepted.pod.uid.clone(),
         netns: accepted.pod.netns.cookie(),
-        source: None,
-        source_ip: accepted.peer.ip(),
+        peer: None,
+        vouched: None,
+        peer_ip: accepted.peer.ip(),
         destination: destination.socket(),
-    });
+    }));
     destination::rehearse(worker, &registered, &snapshot);
     let permit = registered.judge(&snapshot).map_err(CloseReason::Denied)?.ok_or(CloseReason::UnknownWorkload)?;
     drop(snapshot);

@@ -108,6 +108,7 @@ pub(crate) async fn open(
             host: wanted.route.service.as_ref().map(|service| service.key.hostname.to_string()),
         }),
         traceparent: Some(TraceParent::random()),
+        client_principal: None,
     };
     let dial = {
         let (worker, pod, key) = (Rc::clone(worker), SharedPod::clone(&accepted.pod), key.clone());

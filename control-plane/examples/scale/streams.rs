@@ -93,7 +93,7 @@ impl Fleet {
         let mut fleet = Self { cancel: CancellationToken::new(), tasks: JoinSet::new() };
         let (complete, mut completed) = mpsc::channel(access.tokens.len().max(1));
         for token in &access.tokens {
-            let types = TypeUrl::ALL.map(|of| (of, Subscription::Wildcard)).to_vec();
+            let types = TypeUrl::OF_AGENTS.map(|of| (of, Subscription::Wildcard)).to_vec();
             let client = Client::new(ClientOptions { types, ..ClientOptions::default() });
             let (channel, cancel) = (access.channel(token)?, fleet.cancel.clone());
             let mut stream = Stream { board: Arc::clone(board), complete: complete.clone(), held: 0, first: 0 };
@@ -134,7 +134,7 @@ impl Handler for Stream {
         if update.first_complete {
             self.held += update.resources.len();
             self.first += 1;
-            if self.first == TypeUrl::ALL.len() {
+            if self.first == TypeUrl::OF_AGENTS.len() {
                 // There is room for one a stream.
                 self.complete.try_send(self.held).ok();
             }

@@ -4,7 +4,7 @@ use ambit_identity::{CaOptions, NewRoot};
 use ambit_xds::{AuthError, BoundPod, Caller};
 use prometheus_client::registry::Registry;
 use prost_types::{Struct, Value};
-use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P384_SHA384, SanType};
+use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P521_SHA512, SanType};
 use tonic::Code;
 
 use super::rights::Denial;
@@ -51,6 +51,7 @@ fn caller_of(namespace: &str, account: &str, pod: Option<(&str, &str)>, node: Op
         service_account: account.to_owned(),
         pod: pod.map(|(name, uid)| BoundPod { name: name.to_owned(), uid: uid.to_owned() }),
         node: node.map(str::to_owned),
+        waypoint: None,
     }
 }
 
@@ -211,7 +212,7 @@ async fn what_is_refused_is_refused_with_its_code_and_counted() {
     let (cart, bank) = (account("cart"), account("bank"));
     let good = csr(&[&cart.to_string()]);
     let mine = || for_whom(&cart);
-    let p384 = csr_with(&[&cart.to_string()], &KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).unwrap());
+    let p521 = csr_with(&[&cart.to_string()], &KeyPair::generate_for(&PKCS_ECDSA_P521_SHA512).unwrap());
     for (what, token, csr, whose, code, reason) in [
         ("no token", "", good.clone(), mine(), Code::Unauthenticated, "unauthenticated"),
         ("a bad token", "somebody", good.clone(), mine(), Code::Unauthenticated, "unauthenticated"),
@@ -236,7 +237,7 @@ async fn what_is_refused_is_refused_with_its_code_and_counted() {
             "bad_request",
         ),
         ("another name", "ztunnel-1", csr(&[&bank.to_string()]), mine(), Code::InvalidArgument, "bad_request"),
-        ("another key", "ztunnel-1", p384, mine(), Code::InvalidArgument, "bad_request"),
+        ("another key", "ztunnel-1", p521, mine(), Code::InvalidArgument, "bad_request"),
         ("no request", "ztunnel-1", String::new(), mine(), Code::InvalidArgument, "bad_request"),
         (
             "garbage",

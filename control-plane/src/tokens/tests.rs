@@ -34,6 +34,7 @@ fn agent() -> Caller {
         service_account: "ztunnel".to_owned(),
         pod: Some(BoundPod { name: "ztunnel-x".to_owned(), uid: "17d1".to_owned() }),
         node: Some("n1".to_owned()),
+        waypoint: None,
     }
 }
 

@@ -60,6 +60,12 @@ pub(super) async fn served(client: &Client, watched: &Watched) -> Result<Option<
     Ok(None)
 }
 
+/// Whether the API server says that it has the kind no more by that version. To be asked when a watch fails: to one
+/// that goes on from what it saw, the API server answers with words that no client reads as an answer.
+pub(super) async fn is_gone(client: &Client, watched: &Watched) -> bool {
+    !watched.group.is_empty() && matches!(has(client, watched, watched.version).await, Ok(false))
+}
+
 /// The versions of a group; nothing if there is no such group.
 async fn versions(client: &Client, group: &str) -> Result<Option<Vec<String>>, kube::Error> {
     let request = Request::get(format!("/apis/{group}")).body(Vec::new()).map_err(kube::Error::HttpError)?;
@@ -140,8 +146,10 @@ mod tests {
             (&[("v1beta1", KIND)], Some(GROUP), "unknown"),
             (&[("v1beta1", KIND)], Some("/apis/security.istio.io/v1beta1"), "unknown"),
         ] {
-            let found = served(&api(versions, broken), wanted).await;
+            let api = api(versions, broken);
+            let found = served(&api, wanted).await;
             assert_eq!(text(found), expected, "{versions:?} {broken:?}");
+            assert_eq!(is_gone(&api, wanted).await, expected != "again v1", "{versions:?} {broken:?}");
         }
         let old = Watched { version: "v1beta1", ..*wanted };
         let found = served(&api(&[("v1", KIND)], None), &old).await;

@@ -11,11 +11,14 @@ use crate::condition::Standing;
 use crate::kinds::USERS;
 use crate::pods::Pods;
 use crate::watch::{Change, What};
+use crate::waypoints::{Objects, Sent};
 
 /// What was queued.
 #[derive(Default)]
 pub(super) struct Batch {
     inputs: Vec<Input>,
+    /// What waypoints are told of; nothing of what is gone.
+    sent: Vec<(ObjectId, Option<Box<Sent>>)>,
     standings: Vec<(ObjectId, Option<Box<Standing>>)>,
     /// When each change was told of.
     seen: Vec<Instant>,
@@ -26,7 +29,8 @@ impl Batch {
     pub(super) fn object(&mut self, Change { id, what, seen }: Change, pods: &Pods) {
         self.seen.push(seen);
         let (input, standing) = match what {
-            What::Put { parsed, issues, standing } => {
+            What::Put { parsed, issues, standing, sent } => {
+                self.sent.extend(sent.map(|sent| (id.clone(), Some(sent))));
                 if let Object::Pod(pod) = &parsed.object {
                     pods.put(&id.namespace, &id.name, pod);
                 }
@@ -37,6 +41,7 @@ impl Batch {
                 if id.kind == Kind::Pod {
                     pods.remove(&id.namespace, &id.name);
                 }
+                self.sent.push((id.clone(), None));
                 (Input::Remove(id.clone()), None)
             }
         };
@@ -58,14 +63,20 @@ impl Batch {
     }
 
     /// Compiles it, and sends what has changed on its way.
-    pub(super) fn publish(self, store: &mut Store, outlet: &Outlet) {
+    pub(super) fn publish(mut self, store: &mut Store, objects: &mut Objects, outlet: &Outlet) {
         if self.inputs.is_empty() {
             return;
         }
         let changes = self.inputs.len();
+        let sent = std::mem::take(&mut self.sent);
         let mut delta = store.apply(self.inputs);
         let (issues, cost) = (std::mem::take(&mut delta.issues), delta.cost.total());
-        let entries = entries(delta);
+        outlet.gateways.follow(&delta);
+        objects.bind(&delta);
+        // Before what they concern: a waypoint that is told of a service has its policies.
+        let mut all = concerning_waypoints(sent, objects, outlet);
+        all.extend(entries(delta));
+        let entries = all;
         tracing::debug!(changes, entries = entries.len(), cost, "publishing");
         outlet.cache.publish(entries);
         outlet.findings.update(self.standings, issues);
@@ -78,6 +89,32 @@ impl Batch {
         let now = Instant::now();
         self.seen.iter().for_each(|seen| gauges.publish_seconds.observe((now - *seen).as_secs_f64()));
     }
+}
+
+/// What waypoints are told now.
+fn concerning_waypoints(
+    sent: Vec<(ObjectId, Option<Box<Sent>>)>,
+    objects: &mut Objects,
+    outlet: &Outlet,
+) -> Vec<Entry> {
+    let gateways = &outlet.gateways;
+    let mut changed = false;
+    for (id, sent) in sent {
+        changed |= matches!(id.kind, Kind::Gateway | Kind::GatewayClass);
+        let Some(mut sent) = sent else {
+            gateways.remove(&id);
+            objects.remove(&id);
+            continue;
+        };
+        if let Some(whole) = sent.whole.take() {
+            gateways.put(&id, whole);
+        }
+        objects.put(&id, *sent);
+    }
+    if changed {
+        objects.exist(&gateways.waypoints());
+    }
+    objects.settle()
 }
 
 fn entries(delta: Delta) -> Vec<Entry> {
@@ -93,9 +130,9 @@ fn entries(delta: Delta) -> Vec<Entry> {
         Some(service) => Entry::service(&service),
         None => removed(TypeUrl::Address, key.to_string()),
     }));
-    entries.extend(workloads.into_iter().map(|(uid, workload)| match workload {
-        Some(workload) => Entry::workload(&workload),
-        None => removed(TypeUrl::Address, uid.to_string()),
+    entries.extend(workloads.into_iter().flat_map(|(uid, workload)| match workload {
+        Some(workload) => [Entry::labels(&workload), Entry::workload(&workload)],
+        None => [TypeUrl::Labels, TypeUrl::Address].map(|url| removed(url, uid.to_string())),
     }));
     entries.extend(pods.into_iter().map(|(uid, pod)| match pod {
         Some(pod) => Entry::pod(&pod),
@@ -126,7 +163,7 @@ mod tests {
             let object =
                 json!({ "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": { "nodeName": "n" } });
             let (parsed, issues) = parse_object(object, &Arc::from("test")).unwrap();
-            What::Put { parsed: Box::new(parsed.unwrap()), issues, standing: None }
+            What::Put { parsed: Box::new(parsed.unwrap()), issues, standing: None, sent: None }
         };
         // What is queued before a report of pod 1; then whether that report counts.
         for (before, counts) in [

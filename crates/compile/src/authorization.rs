@@ -6,13 +6,13 @@
 
 mod condition;
 mod rule;
-mod source;
+pub(crate) mod source;
 pub(crate) mod values;
 
 use std::sync::Arc;
 
 use ambit_model::{Action, Authorization, PolicyKey, Scope};
-use ambit_resources::{self as resources, AuthorizationPolicy, FieldPath, ObjectId, WorkloadSelector};
+use ambit_resources::{self as resources, AuthorizationPolicy, FieldPath, Metadata, ObjectId, WorkloadSelector};
 
 use crate::Problem;
 use crate::findings::Findings;
@@ -86,7 +86,7 @@ fn action(spec: &resources::AuthorizationPolicySpec, findings: &mut Findings<'_>
     Some(Action::Deny)
 }
 
-fn check_provider(spec: &resources::AuthorizationPolicySpec, findings: &mut Findings<'_>) {
+pub(crate) fn check_provider(spec: &resources::AuthorizationPolicySpec, findings: &mut Findings<'_>) {
     let problem = match (spec.action == resources::Action::Custom, &spec.provider) {
         (true, Some(_)) | (false, None) => return,
         (true, None) => Problem::RequiredWith { other: "action CUSTOM" },
@@ -123,14 +123,19 @@ pub(crate) fn check_selector(selector: Option<&WorkloadSelector>, findings: &mut
     }
 }
 
-fn dry_run(policy: &AuthorizationPolicy, findings: &mut Findings<'_>) -> bool {
+pub(crate) fn dry_run(policy: &AuthorizationPolicy, findings: &mut Findings<'_>) -> bool {
     let said = policy.metadata.annotations.get(DRY_RUN).map(String::as_str);
     if let Some(value) = said.filter(|value| !matches!(*value, "true" | "false")) {
         let (expected, consequence) = ("true or false", "the policy is enforced");
         let problem = Problem::Setting { value: value.to_owned(), expected, consequence };
         findings.warning(FieldPath::of("metadata.annotations").field(DRY_RUN), problem);
     }
-    said == Some("true")
+    is_dry_run(&policy.metadata)
+}
+
+/// Whether a policy is to be judged and logged, and never enforced.
+pub(crate) fn is_dry_run(metadata: &Metadata) -> bool {
+    metadata.annotations.get(DRY_RUN).is_some_and(|said| said == "true")
 }
 
 #[cfg(test)]

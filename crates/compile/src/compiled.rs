@@ -28,7 +28,7 @@ pub struct Compiled {
 impl Compiled {
     /// The workloads to enrol, each on the node it runs on.
     pub fn enrolled(&self) -> impl Iterator<Item = &Arc<Workload>> {
-        let known = |workload: &&Arc<Workload>| !workload.node.is_empty();
+        let known = |workload: &&Arc<Workload>| !workload.node.is_empty() && !workload.native_tunnel;
         self.workloads.iter().filter(|workload| workload.tunnel_protocol == TunnelProtocol::Hbone).filter(known)
     }
 }

@@ -74,6 +74,16 @@ impl Endpoints {
         self.stale.extend(self.slices.get(service).into_iter().flatten().cloned());
     }
 
+    /// The workloads that the EndpointSlices of a service, or the object whose the service is, put behind it.
+    pub(crate) fn behind<'a>(
+        &'a self,
+        service: &ServiceKey,
+        owner: &'a ObjectId,
+    ) -> impl Iterator<Item = &'a WorkloadUid> {
+        let owners = self.slices.get(service).into_iter().flatten().chain([owner]);
+        owners.filter_map(|owner| self.placed.get(owner)).flat_map(BTreeMap::keys)
+    }
+
     pub(crate) fn outdate(&mut self, owner: &ObjectId) {
         self.stale.insert(owner.clone());
     }

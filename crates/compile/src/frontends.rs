@@ -32,6 +32,13 @@ impl Frontends {
         self.by_key.get(key).into_iter().flatten().map(|(owner, _)| owner)
     }
 
+    /// The keys claimed in a namespace.
+    pub(crate) fn keys_in(&self, namespace: &Arc<str>) -> impl Iterator<Item = &ServiceKey> {
+        let first = ServiceKey { namespace: Arc::clone(namespace), hostname: "".into() };
+        let keys = self.by_key.range(first..).map(|(key, _)| key);
+        keys.take_while(move |key| key.namespace == *namespace)
+    }
+
     /// Puts in or takes out what an object means by a key. Hands back what was in force and what is.
     pub(crate) fn change(
         &mut self,

@@ -2,19 +2,21 @@
 
 use std::sync::Arc;
 
-use ambit_resources::{FieldPath, Metadata, Object, Origin, Parsed};
+use ambit_resources::{FieldPath, Object, ObjectId, Origin, Parsed, TargetRef};
 
 use crate::authorization::{self, Selected};
 use crate::endpoint_slice::{self, Slice};
-use crate::enrolment::{self, Wish};
 use crate::findings::Findings;
+use crate::guards::Target;
 use crate::instance::Instance;
 use crate::locality::Site;
+use crate::namespace::Space;
 use crate::peer_authentication::{self, Modes};
 use crate::service::{self, Frontend};
 use crate::service_entry::{self, Entry};
 use crate::shared::Shared;
-use crate::{locality, workload, workload_entry};
+use crate::waypoint::Gateway;
+use crate::{guards, locality, namespace, waypoint, workload, workload_entry};
 
 /// An object in force, and where it stands.
 #[derive(Debug)]
@@ -39,8 +41,7 @@ pub(crate) enum Other {
     Nothing,
     /// Where a node is.
     Node(Arc<Site>),
-    /// What a namespace wishes for its pods.
-    Namespace(Wish),
+    Namespace(Arc<Space>),
     /// A service that is more than a DNS alias.
     Service(Arc<Frontend>),
     Slice(Arc<Slice>),
@@ -48,6 +49,11 @@ pub(crate) enum Other {
     /// A policy that node agents enforce.
     Authorization(Arc<Selected>),
     PeerAuthentication(Arc<Modes>),
+    /// A policy that waypoints enforce, and what it is attached to.
+    Attached(Arc<[Target]>),
+    Gateway(Arc<Gateway>),
+    /// A class of Gateways that are waypoints.
+    WaypointClass,
 }
 
 impl Held {
@@ -72,8 +78,32 @@ impl Meaning {
                 return Self::of_workload(workload_entry::prepare(origin, entry, shared));
             }
             Object::ServiceAccount(_) => None,
+            // What these mean is of interest at a waypoint only.
+            Object::VirtualService(_)
+            | Object::DestinationRule(_)
+            | Object::Telemetry(_)
+            | Object::HttpRoute(_)
+            | Object::GrpcRoute(_)
+            | Object::TcpRoute(_)
+            | Object::TlsRoute(_)
+            | Object::ReferenceGrant(_)
+            | Object::BackendTlsPolicy(_)
+            | Object::RateLimitPolicy(_)
+            | Object::MeshConfig(_) => None,
             Object::Node(node) => Some(Other::Node(Arc::new(locality::of_node(node, &mut shared.texts)))),
-            Object::Namespace(namespace) => Some(Other::Namespace(wish(&namespace.metadata, findings))),
+            Object::Namespace(it) => {
+                namespace::check(&it.metadata, findings);
+                let space = namespace::prepare(id, &it.metadata, &mut shared.texts);
+                Some(Other::Namespace(Arc::new(space)))
+            }
+            Object::Gateway(gateway) => {
+                waypoint::check(gateway, findings);
+                Some(Other::Gateway(Arc::new(waypoint::prepare(gateway, &mut shared.texts))))
+            }
+            Object::GatewayClass(class) => waypoint::is_waypoint_class(class).then_some(Other::WaypointClass),
+            Object::RequestAuthentication(policy) => {
+                attached(id, policy.spec.target_ref.as_ref(), &policy.spec.target_refs, shared)
+            }
             Object::Service(service) => {
                 service::check(service, findings);
                 service::prepare(origin, service, shared).map(Arc::new).map(Other::Service)
@@ -81,10 +111,13 @@ impl Meaning {
             Object::EndpointSlice(slice) => endpoint_slice::prepare(id, slice, shared).map(Arc::new).map(Other::Slice),
             Object::ServiceEntry(entry) => {
                 service_entry::check(entry, findings);
-                service_entry::prepare(id, entry, shared).map(Arc::new).map(Other::Entry)
+                Some(Other::Entry(Arc::new(service_entry::prepare(id, entry, shared))))
             }
             Object::AuthorizationPolicy(policy) => {
-                authorization::prepare(id, policy, shared, findings).map(Arc::new).map(Other::Authorization)
+                let own = authorization::prepare(id, policy, shared, findings).map(Arc::new).map(Other::Authorization);
+                let in_force = !authorization::is_dry_run(&policy.metadata);
+                let (one, all) = (policy.spec.target_ref.as_ref(), &policy.spec.target_refs);
+                own.or_else(|| attached(id, one, all, shared).filter(|_| in_force))
             }
             Object::PeerAuthentication(policy) => {
                 peer_authentication::check(policy, findings);
@@ -100,7 +133,7 @@ impl Meaning {
     }
 }
 
-fn wish(metadata: &Metadata, findings: &mut Findings<'_>) -> Wish {
-    enrolment::check_metadata(metadata, findings);
-    Wish::of(metadata)
+fn attached(id: &ObjectId, one: Option<&TargetRef>, all: &[TargetRef], shared: &mut Shared) -> Option<Other> {
+    let targets = guards::targets(&id.namespace, one, all, shared);
+    (!targets.is_empty()).then_some(Other::Attached(targets))
 }

@@ -4,12 +4,14 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use ambit_model::{NodePod, TunnelProtocol, Workload};
+use ambit_model::{NodePod, TunnelProtocol, WaypointFailure, Workload};
 
 use crate::Tunnels;
 use crate::enrolment::Wish;
 use crate::replica::Replica;
 use crate::shared::Shared;
+use crate::waypoint::Choice;
+use crate::workload_entry::TUNNEL;
 
 /// A workload. A hundred thousand of these are kept: what few have is in [`Rare`].
 #[derive(Debug)]
@@ -54,6 +56,8 @@ pub(crate) struct Rare {
     pub(crate) netns: Option<Box<Path>>,
     /// `metadata.uid`.
     pub(crate) pod_uid: Option<Arc<str>>,
+    /// What it says of the time without its waypoint.
+    pub(crate) waypoint_failure: Option<WaypointFailure>,
 }
 
 /// What is seen of a workload from elsewhere.
@@ -96,6 +100,16 @@ impl Instance {
         Face { workload: self.published().cloned(), pod }
     }
 
+    /// The waypoint it asks for itself. Its labels are kept for selectors.
+    pub(crate) fn waypoint(&self) -> Option<Choice> {
+        let replica = self.replica.as_ref()?;
+        Choice::of(&self.workload.namespace, |key| replica.labels.value(key).cloned())
+    }
+
+    pub(crate) fn waypoint_failure(&self) -> Option<WaypointFailure> {
+        self.rare.as_ref()?.waypoint_failure
+    }
+
     fn pod_uid(&self) -> Option<&Arc<str>> {
         self.rare.as_ref()?.pod_uid.as_ref()
     }
@@ -115,13 +129,19 @@ impl Instance {
         self.kind == InstanceKind::Entry && self.wish.enrolled == Some(true)
     }
 
+    /// Whether it is a pod that takes tunnels itself, where it is not to be enrolled: then its agent would.
+    pub(crate) fn is_native(&self, enrol: bool) -> bool {
+        let label = self.replica.as_ref().and_then(|replica| replica.labels.value(TUNNEL));
+        self.kind == InstanceKind::Pod && !enrol && label.is_some_and(|said| **said == *"http")
+    }
+
     /// How it takes connections, where it is to be enrolled.
     pub(crate) fn tunnel(&self, enrol: bool, shared: &Shared) -> TunnelProtocol {
         let captured = match shared.options.tunnels {
             Tunnels::AsWished => true,
             Tunnels::AsReported => self.reported.unwrap_or(self.captured),
         };
-        if enrol && captured { TunnelProtocol::Hbone } else { TunnelProtocol::None }
+        if self.is_native(enrol) || (enrol && captured) { TunnelProtocol::Hbone } else { TunnelProtocol::None }
     }
 
     /// Keeps all addresses where the workload must do without some.

@@ -20,12 +20,12 @@ impl Labels {
 
     /// Whether all labels of a selector are among these.
     pub(crate) fn satisfy(&self, selector: &Self) -> bool {
-        selector.0.iter().all(|(key, value)| self.value(key) == Some(value))
+        selector.0.iter().all(|(key, value)| self.value(key).is_some_and(|own| own == value))
     }
 
-    fn value(&self, key: &str) -> Option<&str> {
+    pub(crate) fn value(&self, key: &str) -> Option<&Arc<str>> {
         let at = self.0.binary_search_by(|(other, _)| (**other).cmp(key)).ok()?;
-        self.0.get(at).map(|(_, value)| &**value)
+        self.0.get(at).map(|(_, value)| value)
     }
 
     /// The labels one by one, each where it is found: in a namespace, or in any.

@@ -17,10 +17,13 @@ mod enrolment;
 mod findings;
 mod frontends;
 mod given;
+mod guards;
 mod held;
 mod instance;
+mod l7;
 mod labels;
 mod locality;
+mod namespace;
 mod options;
 mod owner;
 mod peer_authentication;
@@ -32,12 +35,18 @@ mod service_entry;
 mod shared;
 mod store;
 mod summary;
+mod waypoint;
+mod waypoints;
 mod workload;
 mod workload_entry;
 mod world;
 
 pub use compiled::Compiled;
 pub use delta::{Changed, Cost, Delta, Input, Read};
+pub use l7::{
+    Accepted, L7Cost, L7Delta, L7Options, L7Problem, L7Services, L7Store, ParentStatus, ResolvedRefs, RouteCondition,
+    RouteProblem, RouteStatus,
+};
 pub use options::{Options, Tunnels};
 pub use problem::{Issue, Problem};
 pub use store::Store;

@@ -17,6 +17,8 @@ pub struct Options {
     pub tunnels: Tunnels,
     /// Whether the mesh is being taken down: nobody is to be enrolled, whatever the labels say.
     pub dissolve: bool,
+    /// Whether workloads carry their labels: waypoints look at them, node agents need not keep them.
+    pub labels: bool,
 }
 
 /// When a pod that is to be enrolled takes tunnels.
@@ -38,6 +40,7 @@ impl Default for Options {
             root_namespace: "istio-system".into(),
             tunnels: Tunnels::default(),
             dissolve: false,
+            labels: false,
         }
     }
 }

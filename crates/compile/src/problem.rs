@@ -3,7 +3,10 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use ambit_model::GatewayKey;
 use ambit_resources::ObjectId;
+
+use crate::L7Problem;
 
 /// One thing to be said, and where.
 pub type Issue = ambit_resources::Issue<Problem>;
@@ -14,6 +17,9 @@ pub enum Problem {
     /// It cannot be read.
     #[error(transparent)]
     Read(#[from] ambit_resources::Problem),
+    /// It is wrong for a waypoint.
+    #[error(transparent)]
+    L7(#[from] L7Problem),
     /// Said after the errors of an object that had a valid version before.
     #[error("the last valid version stays in force")]
     LastVersionKept,
@@ -176,6 +182,34 @@ pub enum Problem {
     /// A service without virtual addresses that is no DNS matter of Kubernetes.
     #[error("no addresses: connections to its hosts are not recognised as the service's")]
     NoServiceAddress,
+    /// A waypoint that is not there.
+    #[error("there is no Gateway {waypoint}: what is to be behind it is refused until there is")]
+    WaypointMissing {
+        /// What was asked for.
+        waypoint: GatewayKey,
+    },
+    /// A Gateway of another class.
+    #[error("Gateway {waypoint} is of class {class:?} and no waypoint: what is to be behind it is refused")]
+    NotAWaypoint {
+        /// What was asked for.
+        waypoint: GatewayKey,
+        /// Its class.
+        class: Arc<str>,
+    },
+    /// A waypoint that is not for the namespace.
+    #[error("Gateway {waypoint} does not allow this namespace (allowedRoutes): what is to be behind it is refused")]
+    WaypointNotAllowed {
+        /// What was asked for.
+        waypoint: GatewayKey,
+    },
+    /// A waypoint that is for other things than this one.
+    #[error("Gateway {waypoint} is not for {what} (istio.io/waypoint-for): this one is not behind it")]
+    WaypointForOthers {
+        /// What was asked for.
+        waypoint: GatewayKey,
+        /// What this one is.
+        what: &'static str,
+    },
     /// A PeerAuthentication that an older one keeps out of force.
     #[error("{winner} is older and wins{}", if *.selected { " for the workloads both select" } else { "" })]
     Superseded {

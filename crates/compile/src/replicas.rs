@@ -92,10 +92,20 @@ impl Replicas {
     }
 
     fn outdate_selected_in(&mut self, namespace: &Arc<str>, selector: &Selector) {
+        let selected: Vec<_> = self.selected_in(namespace, selector).cloned().collect();
+        self.stale.extend(selected);
+    }
+
+    /// What is selected in a namespace.
+    pub(crate) fn selected_in<'a>(
+        &'a self,
+        namespace: &Arc<str>,
+        selector: &'a Selector,
+    ) -> impl Iterator<Item = &'a Arc<Replica>> + use<'a> {
         let places = selector.labels.places(Some(namespace));
         let having = places.map(|place| self.by_label.get(&place).map_or(&[][..], Vec::as_slice));
         let fewest = having.min_by_key(|replicas| replicas.len()).unwrap_or_default();
-        self.stale.extend(fewest.iter().filter(|replica| replica.labels.satisfy(&selector.labels)).cloned());
+        fewest.iter().filter(|replica| replica.labels.satisfy(&selector.labels))
     }
 
     /// All of a namespace must be looked at again.

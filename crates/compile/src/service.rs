@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ambit_model::{
-    AppProtocol, HealthPolicy, LoadBalancingMode, PortMapping, Service, ServiceKey, ServicePort, canonical_ip,
+    AppProtocol, HealthPolicy, LoadBalancingMode, PortMapping, Service, ServiceKey, ServicePort, WaypointFailure,
+    canonical_ip,
 };
 use ambit_resources::{self as resources, FieldPath, ObjectId, Origin, PortName};
 
@@ -13,6 +14,7 @@ use crate::findings::Findings;
 use crate::labels::{Labels, Selector};
 use crate::replica::Replica;
 use crate::shared::Shared;
+use crate::waypoint::{self, Ask};
 
 /// The DNS domain of a cluster's services.
 const CLUSTER_DOMAIN: &str = "svc.cluster.local";
@@ -27,6 +29,8 @@ pub(crate) struct Frontend {
     pub(crate) labels: Labels,
     /// Where each of its TCP ports leads.
     pub(crate) targets: Box<[Target]>,
+    /// The waypoint it is to be behind.
+    pub(crate) ask: Ask,
 }
 
 /// Where a port of a service leads.
@@ -58,6 +62,7 @@ pub(crate) fn prepare(origin: &Origin, service: &resources::Service, shared: &mu
         service: Arc::new(compile(&origin.id, service, shared)),
         labels: Labels::of(&service.spec.selector, &mut shared.texts),
         targets: tcp_ports(&service.spec).map(|port| target(port, shared)).collect(),
+        ask: Ask::of(&origin.id.namespace, &service.metadata, &mut shared.texts),
     })
 }
 
@@ -107,6 +112,8 @@ fn compile(id: &ObjectId, service: &resources::Service, shared: &mut Shared) -> 
         subject_alt_names: Vec::new(),
         health_policy,
         load_balancing: load_balancing(service),
+        waypoint: None,
+        waypoint_failure: WaypointFailure::default(),
     }
 }
 
@@ -128,6 +135,7 @@ pub(crate) fn key(namespace: &str, name: &str, shared: &mut Shared) -> ServiceKe
 
 /// What is to be said about a service.
 pub(crate) fn check(service: &resources::Service, findings: &mut Findings<'_>) {
+    waypoint::check_metadata(&service.metadata, findings);
     for (at, text) in addresses(&service.spec) {
         if text.parse::<IpAddr>().is_err() {
             findings.error(at, Problem::Address { value: text.to_owned() });

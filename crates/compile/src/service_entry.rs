@@ -4,17 +4,17 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ambit_model::{
-    HealthPolicy, LoadBalancingMode, Service, ServiceKey, ServicePort, Workload, WorkloadUid, canonical_ip,
+    HealthPolicy, LoadBalancingMode, Service, ServiceKey, ServicePort, WaypointFailure, Workload, WorkloadUid,
+    canonical_ip,
 };
-use ambit_resources::{
-    self as resources, FieldPath, ObjectId, Resolution, ServiceEntrySpec, WorkloadEntrySpec, is_name,
-};
+use ambit_resources::{self as resources, FieldPath, ObjectId, Resolution, WorkloadEntrySpec, is_name};
 
 use crate::endpoints::Wanted;
 use crate::findings::Findings;
 use crate::labels::Labels;
 use crate::service::{Frontend, PodPort, Target, app_protocol};
 use crate::shared::Shared;
+use crate::waypoint::{self, Ask};
 use crate::workload_entry::{self, outside};
 use crate::{Problem, locality};
 
@@ -34,22 +34,22 @@ struct Endpoint {
     ports: Box<[(Arc<str>, u16)]>,
 }
 
-/// What a ServiceEntry means by itself; nothing where its endpoints would have to be looked up.
-pub(crate) fn prepare(id: &ObjectId, entry: &resources::ServiceEntry, shared: &mut Shared) -> Option<Entry> {
+/// What a ServiceEntry means by itself. Where its endpoints would have to be looked up it has none: its connections
+/// are the mesh's only if a waypoint takes them, which can look them up.
+pub(crate) fn prepare(id: &ObjectId, entry: &resources::ServiceEntry, shared: &mut Shared) -> Entry {
     let spec = &entry.spec;
-    if !is_supported(spec.resolution) {
-        return None;
-    }
-    let frontends = spec.hosts.iter().map(|host| Arc::new(frontend(id, host, spec, shared))).collect();
-    let endpoints = spec.endpoints.iter().filter_map(|endpoint| self::endpoint(id, endpoint, shared)).collect();
-    Some(Entry { frontends, endpoints })
+    let frontends = spec.hosts.iter().map(|host| Arc::new(frontend(id, host, entry, shared))).collect();
+    let known = spec.endpoints.iter().filter(|_| is_supported(spec.resolution));
+    let endpoints = known.filter_map(|endpoint| self::endpoint(id, endpoint, shared)).collect();
+    Entry { frontends, endpoints }
 }
 
 fn is_supported(resolution: Resolution) -> bool {
     matches!(resolution, Resolution::None | Resolution::Static)
 }
 
-fn frontend(id: &ObjectId, host: &str, spec: &ServiceEntrySpec, shared: &mut Shared) -> Frontend {
+fn frontend(id: &ObjectId, host: &str, entry: &resources::ServiceEntry, shared: &mut Shared) -> Frontend {
+    let spec = &entry.spec;
     let addresses = spec.addresses.iter().filter_map(|text| text.parse().ok()).map(canonical_ip).collect();
     let ports = || spec.ports.iter().filter(|port| port.protocol != "UDP");
     let service = Service {
@@ -66,11 +66,13 @@ fn frontend(id: &ObjectId, host: &str, spec: &ServiceEntrySpec, shared: &mut Sha
         subject_alt_names: spec.subject_alt_names.iter().map(|name| name.as_str().into()).collect(),
         health_policy: HealthPolicy::OnlyHealthy,
         load_balancing: match spec.resolution {
-            Resolution::None => LoadBalancingMode::Passthrough,
-            Resolution::Static | Resolution::Dns | Resolution::DnsRoundRobin | Resolution::DynamicDns => {
-                LoadBalancingMode::Unspecified
+            Resolution::Static => LoadBalancingMode::Unspecified,
+            Resolution::None | Resolution::Dns | Resolution::DnsRoundRobin | Resolution::DynamicDns => {
+                LoadBalancingMode::Passthrough
             }
         },
+        waypoint: None,
+        waypoint_failure: WaypointFailure::default(),
     };
     let targets = ports().map(|port| Target {
         service_port: port.number,
@@ -79,9 +81,10 @@ fn frontend(id: &ObjectId, host: &str, spec: &ServiceEntrySpec, shared: &mut Sha
         pod_port: PodPort::NamedOr(port.target_port.unwrap_or(port.number)),
     });
     let targets = targets.collect();
-    let selector = spec.workload_selector.as_ref();
+    let selector = spec.workload_selector.as_ref().filter(|_| is_supported(spec.resolution));
     let labels = selector.map(|it| Labels::of(&it.labels, &mut shared.texts)).unwrap_or_default();
-    Frontend { service: Arc::new(service), labels, targets }
+    let ask = Ask::of(&id.namespace, &entry.metadata, &mut shared.texts);
+    Frontend { service: Arc::new(service), labels, targets, ask }
 }
 
 fn endpoint(id: &ObjectId, spec: &WorkloadEntrySpec, shared: &mut Shared) -> Option<Endpoint> {
@@ -131,6 +134,7 @@ fn is_host(text: &str) -> bool {
 
 /// What is to be said about a ServiceEntry.
 pub(crate) fn check(entry: &resources::ServiceEntry, findings: &mut Findings<'_>) {
+    waypoint::check_metadata(&entry.metadata, findings);
     let spec = &entry.spec;
     let unsupported = |what, consequence| Problem::Unsupported { what, consequence };
     if spec.hosts.is_empty() {
@@ -140,8 +144,8 @@ pub(crate) fn check(entry: &resources::ServiceEntry, findings: &mut Findings<'_>
         findings.error(FieldPath::of("spec.hosts").index(index), Problem::Host { value: host.clone() });
     }
     if !is_supported(spec.resolution) {
-        let problem = unsupported("resolution by DNS", "connections to its hosts go where they would go without it");
-        return findings.warning(FieldPath::of("spec.resolution"), problem);
+        let consequence = "but at a waypoint: others' connections to its hosts go where they would go without it";
+        findings.warning(FieldPath::of("spec.resolution"), unsupported("resolution by DNS", consequence));
     }
     if spec.resolution == Resolution::None && (!spec.endpoints.is_empty() || spec.workload_selector.is_some()) {
         findings.error(FieldPath::of("spec.resolution"), Problem::Exclusive { other: "endpoints (use STATIC)" });
@@ -159,7 +163,7 @@ pub(crate) fn check(entry: &resources::ServiceEntry, findings: &mut Findings<'_>
             Err(_) => findings.error(at, Problem::Cidr { value: text.clone() }),
         }
     }
-    for (index, endpoint) in spec.endpoints.iter().enumerate() {
+    for (index, endpoint) in spec.endpoints.iter().enumerate().filter(|_| is_supported(spec.resolution)) {
         workload_entry::check(endpoint, &FieldPath::of("spec.endpoints").index(index), findings);
     }
     for (index, port) in spec.ports.iter().enumerate().filter(|(_, port)| port.number == 0) {

@@ -1,6 +1,9 @@
 //! What the objects of a store share.
 
-use ambit_model::{Application, Interner, ServicePorts};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ambit_model::{Application, GatewayAddress, Interner, Labels, ServicePorts};
 
 use crate::Options;
 use crate::replica::Replica;
@@ -16,4 +19,16 @@ pub(crate) struct Shared {
     pub(crate) replicas: Interner<Replica>,
     pub(crate) services: Interner<Services>,
     pub(crate) applications: Interner<Application>,
+    pub(crate) labels: Interner<Labels>,
+    pub(crate) gateways: Interner<GatewayAddress>,
+}
+
+impl Shared {
+    /// The labels a workload carries.
+    pub(crate) fn labels_of(&mut self, labels: &BTreeMap<String, String>) -> Arc<Labels> {
+        let carried = labels.iter().filter(|_| self.options.labels);
+        let carried: Labels =
+            carried.map(|(key, value)| (self.texts.share(key.as_str()), self.texts.share(value.as_str()))).collect();
+        self.labels.share(carried)
+    }
 }

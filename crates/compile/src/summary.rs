@@ -33,12 +33,14 @@ impl<'a> Summary<'a> {
                 "healthy": w.healthy,
                 "services": w.services.keys().map(|key| key.hostname.to_string()).collect::<Vec<_>>(),
                 "policies": w.authorization_policies.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                "waypoint": w.waypoint.as_ref().map(ToString::to_string),
             })).collect::<Vec<_>>(),
             "services": services.iter().map(|s| json!({
                 "hostname": *s.key.hostname,
                 "addresses": s.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
                 "ports": s.ports.iter().map(|port| port.port).collect::<Vec<_>>(),
                 "endpoints": self.endpoints(s),
+                "waypoint": s.waypoint.as_ref().map(ToString::to_string),
             })).collect::<Vec<_>>(),
             "policies": authorizations.iter().map(|a| json!({
                 "name": a.key.to_string(),
@@ -92,7 +94,7 @@ impl fmt::Display for Summary<'_> {
 }
 
 fn is_enrolled(workload: &Workload) -> bool {
-    workload.tunnel_protocol == TunnelProtocol::Hbone
+    workload.tunnel_protocol == TunnelProtocol::Hbone && !workload.native_tunnel
 }
 
 fn action(policy: &Authorization) -> &'static str {

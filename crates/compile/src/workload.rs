@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ambit_model::{
-    Addresses, Application, Identity, TunnelProtocol, Workload, WorkloadKind, WorkloadUid, canonical_ip,
+    Addresses, Application, Identity, TunnelProtocol, WaypointFailure, Workload, WorkloadKind, WorkloadUid,
+    canonical_ip,
 };
 use ambit_resources::{self as resources, FieldPath, ObjectId, Origin, is_name};
 
@@ -14,7 +15,7 @@ use crate::findings::Findings;
 use crate::instance::{Instance, InstanceKind, Rare};
 use crate::replica::Replica;
 use crate::shared::Shared;
-use crate::{Problem, enrolment, owner};
+use crate::{Problem, enrolment, owner, waypoint};
 
 const NETNS: &str = "ambit.io/netns";
 /// How a node tells that it captured a pod, where the control plane is another's or was started anew.
@@ -29,7 +30,7 @@ pub(crate) fn prepare(origin: &Origin, pod: &resources::Pod, shared: &mut Shared
     let namespace = shared.texts.share(&*origin.id.namespace);
     let netns = annotations.get(NETNS).map(PathBuf::from).filter(|path| path.is_absolute()).map(Into::into);
     let pod_uid = Some(pod.metadata.uid.as_str()).filter(|uid| !uid.is_empty()).map(Arc::from);
-    let rare = Rare { written: None, netns, pod_uid };
+    let rare = Rare { written: None, netns, pod_uid, waypoint_failure: waypoint::failure(&pod.metadata) };
     Some(Instance {
         replica: Some(Replica::of_pod(Arc::clone(&namespace), pod, shared)),
         workload: Arc::new(workload(&origin.id, pod, namespace, shared)),
@@ -48,6 +49,7 @@ pub(crate) fn prepare(origin: &Origin, pod: &resources::Pod, shared: &mut Shared
 /// What the pod alone says of its workload.
 fn workload(id: &ObjectId, pod: &resources::Pod, namespace: Arc<str>, shared: &mut Shared) -> Workload {
     let (kind, workload_name) = owner::owner(pod, &id.name);
+    let labels = shared.labels_of(&pod.metadata.labels);
     let Shared { options, texts, services, applications, .. } = shared;
     let application = Application {
         identity: Identity::new(
@@ -62,6 +64,9 @@ fn workload(id: &ObjectId, pod: &resources::Pod, namespace: Arc<str>, shared: &m
         workload_name: texts.share(if kind == WorkloadKind::Pod { "" } else { workload_name }),
         services: services.share(Arc::default()),
         authorization_policies: Arc::default(),
+        waypoint: None,
+        waypoint_failure: WaypointFailure::default(),
+        labels,
         cluster: Arc::clone(&options.cluster),
     };
     Workload {
@@ -70,6 +75,7 @@ fn workload(id: &ObjectId, pod: &resources::Pod, namespace: Arc<str>, shared: &m
         node: texts.share(pod.spec.node_name.as_str()),
         locality: None,
         tunnel_protocol: TunnelProtocol::None,
+        native_tunnel: false,
         healthy: is_healthy(pod),
         host_network: pod.spec.host_network,
         same_node: None,
@@ -81,6 +87,7 @@ fn workload(id: &ObjectId, pod: &resources::Pod, namespace: Arc<str>, shared: &m
 /// error: that would keep the pod as it was, or out of the mesh.
 pub(crate) fn check(pod: &resources::Pod, findings: &mut Findings<'_>) {
     enrolment::check_pod(pod, findings);
+    waypoint::check_metadata(&pod.metadata, findings);
     let mut any = false;
     for (at, text) in address_texts(pod) {
         any = true;

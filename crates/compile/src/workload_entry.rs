@@ -4,20 +4,21 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ambit_model::{
-    Addresses, Application, Identity, TunnelProtocol, Workload, WorkloadKind, WorkloadUid, canonical_ip,
+    Addresses, Application, Identity, TunnelProtocol, WaypointFailure, Workload, WorkloadKind, WorkloadUid,
+    canonical_ip,
 };
 use ambit_resources::{self as resources, FieldPath, Origin, WorkloadEntrySpec, is_name};
 
 use crate::enrolment::Wish;
 use crate::findings::Findings;
-use crate::instance::{Instance, InstanceKind};
+use crate::instance::{Instance, InstanceKind, Rare};
 use crate::replica::Replica;
 use crate::shared::Shared;
 use crate::workload::service_account;
-use crate::{Problem, locality, owner};
+use crate::{Problem, locality, owner, waypoint};
 
-/// What says that a workload has an agent of its own that takes tunnels.
-const TUNNEL: &str = "networking.istio.io/tunnel";
+/// What says that a workload takes tunnels: an agent of its own does, or it does so itself.
+pub(crate) const TUNNEL: &str = "networking.istio.io/tunnel";
 
 /// What a WorkloadEntry means by itself; nothing while it has no address.
 pub(crate) fn prepare(origin: &Origin, entry: &resources::WorkloadEntry, shared: &mut Shared) -> Option<Instance> {
@@ -30,6 +31,7 @@ pub(crate) fn prepare(origin: &Origin, entry: &resources::WorkloadEntry, shared:
     let ports = spec.ports.iter().map(|(name, port)| (name.as_str(), *port));
     let replica = Replica::of(Arc::clone(&namespace), &spec.labels, ports, shared);
     let tunnel = spec.labels.get(TUNNEL).is_some_and(|said| said == "http");
+    let rare = Rare { waypoint_failure: waypoint::failure(&entry.metadata), ..Rare::default() };
     Some(Instance {
         workload: Arc::new(Workload {
             uid: uid(&shared.options.cluster, &origin.id.namespace, &origin.id.name),
@@ -38,7 +40,7 @@ pub(crate) fn prepare(origin: &Origin, entry: &resources::WorkloadEntry, shared:
             ..outside(namespace, &origin.id.name, &spec, shared)
         }),
         replica: Some(replica),
-        rare: None,
+        rare: (rare != Rare::default()).then(|| Box::new(rare)),
         file: Arc::clone(&origin.file),
         line: origin.lines.at(&FieldPath::default()),
         addresses_line: origin.lines.at(&FieldPath::of("spec.address")),
@@ -58,6 +60,7 @@ pub(crate) fn uid(cluster: &str, namespace: &str, name: &str) -> WorkloadUid {
 /// A workload that is no pod, but for its uid and its addresses. It has the name of the object that tells
 /// of it.
 pub(crate) fn outside(namespace: Arc<str>, name: &str, spec: &WorkloadEntrySpec, shared: &mut Shared) -> Workload {
+    let labels = shared.labels_of(&spec.labels);
     let Shared { options, texts, services, applications, .. } = shared;
     let account = texts.share(service_account(&spec.service_account));
     let application = Application {
@@ -69,6 +72,9 @@ pub(crate) fn outside(namespace: Arc<str>, name: &str, spec: &WorkloadEntrySpec,
         workload_name: texts.share(""),
         services: services.share(Arc::default()),
         authorization_policies: Arc::default(),
+        waypoint: None,
+        waypoint_failure: WaypointFailure::default(),
+        labels,
         cluster: Arc::clone(&options.cluster),
     };
     Workload {
@@ -77,6 +83,7 @@ pub(crate) fn outside(namespace: Arc<str>, name: &str, spec: &WorkloadEntrySpec,
         node: texts.share(""),
         locality: None,
         tunnel_protocol: TunnelProtocol::None,
+        native_tunnel: false,
         healthy: true,
         host_network: false,
         same_node: None,

@@ -4,6 +4,7 @@
 mod change;
 mod members;
 mod settle;
+mod waypoints;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -15,15 +16,18 @@ use ambit_resources::{FieldPath, Kind, ObjectId, Severity};
 use crate::address_book::AddressBook;
 use crate::authorization::Selected;
 use crate::endpoints::Endpoints;
-use crate::enrolment::Wish;
 use crate::frontends::Frontends;
 use crate::given::Given;
+use crate::guards::Guards;
 use crate::held::Other;
 use crate::instance::{Face, Instance, InstanceKind};
 use crate::labels::Selectors;
+use crate::namespace::Space;
 use crate::peer_authentication::PeerAuthentications;
 use crate::replicas::Replicas;
 use crate::shared::Shared;
+use crate::waypoint::USE;
+use crate::waypoints::Waypoints;
 use crate::{Cost, Issue, Options, Problem, workload_entry};
 
 /// All objects in force.
@@ -33,20 +37,23 @@ pub(crate) struct World {
     /// What is no workload.
     objects: BTreeMap<ObjectId, Written>,
     workloads: BTreeMap<WorkloadUid, Instance>,
-    namespaces: BTreeMap<Arc<str>, Wish>,
+    namespaces: BTreeMap<Arc<str>, Arc<Space>>,
     /// By namespace, how many pods wish to be enrolled for themselves.
     wishing: BTreeMap<Arc<str>, usize>,
     nodes: BTreeMap<Arc<str>, Node>,
     replicas: Replicas,
     frontends: Frontends,
-    /// Services in force that must do without some of their addresses.
-    reduced: BTreeMap<ServiceKey, Arc<Service>>,
+    /// Services in force that others make other than they are by themselves: behind a waypoint, without some of
+    /// their addresses.
+    adapted: BTreeMap<ServiceKey, Arc<Service>>,
     given: Given,
     endpoints: Endpoints,
     addresses: AddressBook,
     policies: BTreeMap<PolicyKey, Arc<Selected>>,
     selecting: Selectors<PolicyKey>,
     peers: PeerAuthentications,
+    waypoints: Waypoints,
+    guards: Guards,
     marked: Marked,
 }
 
@@ -102,16 +109,17 @@ impl World {
     }
 
     pub(crate) fn services(&self) -> impl Iterator<Item = &Arc<Service>> {
-        self.frontends.services().map(|service| self.reduced.get(&service.key).unwrap_or(service))
+        self.frontends.services().map(|service| self.adapted.get(&service.key).unwrap_or(service))
     }
 
     fn service(&self, key: &ServiceKey) -> Option<Arc<Service>> {
         let (_, frontend) = self.frontends.find(key)?;
-        Some(Arc::clone(self.reduced.get(key).unwrap_or(&frontend.service)))
+        Some(Arc::clone(self.adapted.get(key).unwrap_or(&frontend.service)))
     }
 
     pub(crate) fn authorizations(&self) -> impl Iterator<Item = &Arc<Authorization>> {
-        self.policies.values().map(|selected| &selected.authorization).chain(self.peers.policies())
+        let users = self.policies.values().map(|selected| &selected.authorization);
+        users.chain(self.peers.policies()).chain(self.guards.policies())
     }
 
     /// What is to be said about an object by reason of others.
@@ -125,13 +133,17 @@ impl World {
             field: FieldPath::of(field),
             problem,
         };
+        let asked = FieldPath::of("metadata.labels").field(USE);
+        let waypoint =
+            self.waypoint_problem(id).map(|it| Issue { field: asked, ..issue(Severity::Warning, line, "", it) });
         if let Some(instance) = self.instance(id) {
             let field = if instance.kind == InstanceKind::Pod { "status.podIPs" } else { "spec.address" };
             let taken = self.taken(instance).into_iter();
             let problems = taken.map(|(address, holder)| Problem::AddressTaken { address, holder });
-            return problems.map(|it| issue(Severity::Error, instance.addresses_line, field, it)).collect();
+            let issues = problems.map(|it| issue(Severity::Error, instance.addresses_line, field, it));
+            return issues.chain(waypoint).collect();
         }
-        let mut issues = Vec::new();
+        let mut issues: Vec<_> = waypoint.into_iter().collect();
         if let Some((winner, selected)) = self.peers.winner_over(id) {
             let problem = Problem::Superseded { winner: winner.clone(), selected };
             issues.push(issue(Severity::Warning, line, "", problem));

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use ambit_model::Identity;
 use bytes::Bytes;
 use futures::FutureExt as _;
 use h2::client::{Builder, Connection, SendRequest};
@@ -11,7 +12,7 @@ use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout};
 
 use crate::tally::{Slot, Tally, TunnelTally};
-use crate::{Authority, Fault, Forwarded, Keepalive, Settings, TraceParent, TunnelStream};
+use crate::{Authority, CLIENT_PRINCIPAL, Fault, Forwarded, Keepalive, Settings, TraceParent, TunnelStream};
 
 /// Why no tunnel came about.
 #[derive(Debug, thiserror::Error)]
@@ -62,13 +63,15 @@ pub struct ConnectRequest {
     pub forwarded: Option<Forwarded>,
     /// Its place in a trace.
     pub traceparent: Option<TraceParent>,
+    /// Who the client is, where a waypoint vouches for it.
+    pub client_principal: Option<Identity>,
 }
 
 impl ConnectRequest {
     /// A request with no more than the target.
     #[must_use]
     pub fn new(authority: Authority) -> Self {
-        Self { authority, baggage: None, forwarded: None, traceparent: None }
+        Self { authority, baggage: None, forwarded: None, traceparent: None, client_principal: None }
     }
 
     fn to_http(&self) -> Result<Request<()>, http::Error> {
@@ -81,6 +84,9 @@ impl ConnectRequest {
         }
         if let Some(traceparent) = &self.traceparent {
             request = request.header("traceparent", traceparent.to_string());
+        }
+        if let Some(client) = &self.client_principal {
+            request = request.header(CLIENT_PRINCIPAL, client.to_string());
         }
         request.body(())
     }

@@ -14,6 +14,7 @@
 pub mod authority;
 pub mod baggage;
 mod client;
+mod client_principal;
 mod fault;
 pub mod forwarded;
 mod keepalive;
@@ -31,6 +32,7 @@ pub mod traceparent;
 pub use authority::Authority;
 pub use baggage::Baggage;
 pub use client::{ConnectError, ConnectRequest, OpenError, Tunnel, connect};
+pub use client_principal::{CLIENT_PRINCIPAL, ClientPrincipalError};
 pub use fault::{Fault, ResetCode};
 pub use forwarded::Forwarded;
 pub use keepalive::Keepalive;

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use ambit_model::Identity;
 use bytes::Bytes;
 use futures::future::poll_fn;
 use h2::server::{Builder, Connection, SendResponse};
@@ -13,7 +14,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::authority::{self, Authority};
 use crate::tally::{Slot, TunnelTally};
-use crate::{Baggage, Fault, Forwarded, Settings, TraceParent, TunnelStream, baggage, forwarded, traceparent};
+use crate::{
+    Baggage, ClientPrincipalError, Fault, Forwarded, Settings, TraceParent, TunnelStream, baggage, client_principal,
+    forwarded, traceparent,
+};
 
 /// Streams reset by the peer before we have seen them, and streams reset by us whose late frames we
 /// still know; beyond either the connection is closed ("rapid reset", CVE-2023-44487).
@@ -173,6 +177,15 @@ impl IncomingConnect {
     #[must_use]
     pub fn forwarded(&self) -> Option<Forwarded> {
         forwarded::parse(self.headers.get("forwarded")?.as_bytes()).ok()
+    }
+
+    /// Who the client is, in the word of the tunnel's other end; nothing where that says nothing of it. Proves
+    /// nothing by itself.
+    ///
+    /// # Errors
+    /// When it says what cannot be read.
+    pub fn client_principal(&self) -> Result<Option<Identity>, ClientPrincipalError> {
+        client_principal::read(&self.headers)
     }
 
     /// The connection's place in a trace; absent when missing or malformed.

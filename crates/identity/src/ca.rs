@@ -14,7 +14,8 @@ use std::time::{Duration, SystemTime};
 use ambit_model::Identity;
 use rcgen::{
     CertificateParams, CertificateSigningRequestParams, DistinguishedName, ExtendedKeyUsagePurpose, Issuer, KeyPair,
-    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType, SerialNumber,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PKCS_RSA_SHA256, PKCS_RSA_SHA384,
+    PKCS_RSA_SHA512, PublicKey, PublicKeyData, SanType, SerialNumber,
 };
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer, UnixTime};
@@ -26,9 +27,6 @@ pub use root::{GenerateError, NewRoot};
 use crate::bundle::Roots;
 use crate::clock::Clock;
 use crate::source::{CertificateSource, FetchFuture, IssuedChain, SigningRequest};
-
-/// Length of an uncompressed point of P-256: one tag byte and two coordinates (SEC 1 §2.3.3).
-const P256_POINT_LEN: usize = 65;
 
 /// Settings of a [`CertificateAuthority`].
 #[derive(Debug, Clone)]
@@ -51,7 +49,7 @@ impl CaOptions {
 }
 
 /// A certificate authority whose key is in memory. The key may be of any kind that can sign (P-256,
-/// P-384, P-521, RSA, Ed25519); what it certifies is P-256.
+/// P-384, P-521, RSA, Ed25519); what it certifies is of a kind that every peer can check.
 #[derive(Debug)]
 pub struct CertificateAuthority {
     issuer: Issuer<'static, KeyPair>,
@@ -83,8 +81,8 @@ pub enum IssueError {
     /// The request cannot be read, or is not signed with the key it is for.
     #[error("the signing request is not valid")]
     Request(#[source] rcgen::Error),
-    /// The key is not of the one kind that is certified.
-    #[error("the key of the signing request is not ECDSA P-256")]
+    /// The key is of a kind that is not certified.
+    #[error("the key of the signing request is none of ECDSA P-256, ECDSA P-384, Ed25519 and RSA")]
     KeyType,
     /// The request names something else than the identity asked for.
     #[error("the signing request is not for {identity} and nothing else")]
@@ -214,9 +212,8 @@ impl CertificateAuthority {
             return Err(IssueError::TrustDomain { identity: identity.clone(), trust_domain });
         }
         let request = CertificateSigningRequestParams::from_der(csr).map_err(IssueError::Request)?;
-        // rcgen takes the key's type from the signature's: P-384 signed with SHA-256 would pass for P-256.
         let key = &request.public_key;
-        if *key.algorithm() != PKCS_ECDSA_P256_SHA256 || key.der_bytes().len() != P256_POINT_LEN {
+        if !is_certified(key) {
             return Err(IssueError::KeyType);
         }
         let uri = identity.to_string();
@@ -254,6 +251,16 @@ impl CertificateAuthority {
         let leaf = certificate.map_err(IssueError::Sign)?.der().clone();
         Ok(IssuedChain(std::iter::once(leaf).chain(self.intermediates.iter().cloned()).collect()))
     }
+}
+
+/// Whether a key is of a kind that every peer can check. Agents ask with P-256, the field's sidecars with RSA: of
+/// 2048 bits at least, or what its request is signed with was not accepted.
+fn is_certified(key: &PublicKey) -> bool {
+    let (kind, length) = (key.algorithm(), key.der_bytes().len());
+    // The kind is what rcgen takes for it by the request's signature: P-384 signed with SHA-256 would pass for
+    // P-256, but for the length of its point (SEC 1 §2.3.3).
+    let curves = [(&PKCS_ECDSA_P256_SHA256, 65), (&PKCS_ECDSA_P384_SHA384, 97), (&PKCS_ED25519, 32)];
+    curves.contains(&(kind, length)) || [&PKCS_RSA_SHA256, &PKCS_RSA_SHA384, &PKCS_RSA_SHA512].contains(&kind)
 }
 
 fn params(template: &LeafTemplate) -> Result<CertificateParams, rcgen::Error> {

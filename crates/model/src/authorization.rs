@@ -23,6 +23,16 @@ impl PolicyKey {
     /// Kubernetes name, so that no user's policy can be taken for one of these.
     pub const PEER_AUTHENTICATION_PREFIX: &str = "ambit_";
 
+    /// What the names of policies begin with that keep everybody but a waypoint from what is behind it.
+    pub const WAYPOINT_PREFIX: &str = "converted_waypoint_";
+
+    /// Whether the policy keeps everybody but a waypoint from what is behind it. Such a policy is about who
+    /// is at the other end of the tunnel, and not about the client that one vouches for.
+    #[must_use]
+    pub fn is_of_waypoint(&self) -> bool {
+        self.name.starts_with(Self::WAYPOINT_PREFIX)
+    }
+
     /// Whether the policy stands for a PeerAuthentication.
     #[must_use]
     pub fn is_of_peer_authentication(&self) -> bool {

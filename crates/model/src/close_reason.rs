@@ -45,6 +45,16 @@ pub enum CloseReason {
         /// The service port asked for.
         port: u16,
     },
+    /// The user's: what is asked for is behind a waypoint, and none of that one's endpoints is ready. The
+    /// operator deploys it or mends it, or takes the label `istio.io/use-waypoint` away; who would rather have
+    /// traffic than its rules says so in the annotation `ambit.io/waypoint-failure-mode`.
+    #[error("waypoint {waypoint} of {destination} has no ready endpoint")]
+    WaypointUnavailable {
+        /// The waypoint.
+        waypoint: String,
+        /// The address asked for, which is behind it.
+        destination: SocketAddr,
+    },
     /// The user's: the service does not have this port.
     #[error("service {service} has no port {port}")]
     NoSuchPort {
@@ -152,6 +162,7 @@ impl CloseReason {
             Self::Tls { .. } => "TLS_FAILURE",
             Self::Http2 { .. } | Self::BadRequest { .. } => "H2_HANDSHAKE_FAILURE",
             Self::NoCertificate { .. } => "IDENTITY_ERROR",
+            Self::WaypointUnavailable { .. } => "WAYPOINT",
             Self::Connect { .. }
             | Self::TunnelRefused { .. }
             | Self::NoHealthyUpstream { .. }

@@ -5,6 +5,7 @@
 mod address;
 mod authorization;
 mod close_reason;
+mod gateway_address;
 mod identity;
 mod interner;
 mod service;
@@ -16,12 +17,13 @@ pub use authorization::{
     Action, Authorization, CidrMatch, Clause, Match, PolicyKey, Rule, Scope, ServiceAccountMatch, StringMatch,
 };
 pub use close_reason::{CloseReason, DenyReason};
+pub use gateway_address::{GatewayAddress, GatewayDestination, GatewayKey, WaypointFailure};
 pub use identity::{Identity, IdentityError, SPIFFE_SCHEME};
 pub use interner::Interner;
 pub use service::{HealthPolicy, LoadBalancingMode, Service, ServiceKey, ServicePort};
 pub use service_ports::ServicePorts;
 pub use workload::{
-    Addresses, AppProtocol, Application, Locality, NodePod, PortMapping, SameNode, TunnelProtocol, Workload,
+    Addresses, AppProtocol, Application, Labels, Locality, NodePod, PortMapping, SameNode, TunnelProtocol, Workload,
     WorkloadKind, WorkloadUid,
 };
 

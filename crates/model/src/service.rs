@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::AppProtocol;
+use crate::{AppProtocol, GatewayAddress, WaypointFailure};
 
 /// A service's name in the mesh: `<namespace>/<hostname>`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -73,4 +73,8 @@ pub struct Service {
     pub health_policy: HealthPolicy,
     /// How locality narrows the choice.
     pub load_balancing: LoadBalancingMode,
+    /// The waypoint that connections to its virtual addresses go through.
+    pub waypoint: Option<Arc<GatewayAddress>>,
+    /// What becomes of them while that one is not there.
+    pub waypoint_failure: WaypointFailure,
 }

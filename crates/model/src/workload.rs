@@ -1,6 +1,7 @@
 //! Workloads: what has addresses and an identity. The shape follows `istio.workload.Workload`, so
 //! that one model serves the folder of manifests and the discovery protocol alike.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::ops::Deref;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::{Identity, PolicyKey, ServicePorts};
+use crate::{GatewayAddress, Identity, PolicyKey, ServicePorts, WaypointFailure};
 
 /// A workload's name in the mesh: `<cluster>/<group>/<kind>/<namespace>/<name>`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -127,6 +128,8 @@ pub struct Workload {
     pub locality: Option<Arc<Locality>>,
     /// How it takes connections from the mesh.
     pub tunnel_protocol: TunnelProtocol,
+    /// Whether it takes tunnels itself, as a waypoint does, and no agent does for it.
+    pub native_tunnel: bool,
     /// Whether it takes traffic of services.
     pub healthy: bool,
     /// Whether it shares the node's network namespace (then it is never captured).
@@ -177,11 +180,21 @@ pub struct Application {
     pub workload_name: Arc<str>,
     /// The services it is an endpoint of, with its ports for each.
     pub services: Arc<ServicePorts>,
-    /// Policies that select it by label (namespace-wide and mesh-wide ones are not listed), by key.
+    /// Policies that select it by label (namespace-wide and mesh-wide ones are not listed), and those that
+    /// keep others from going round a waypoint, by key.
     pub authorization_policies: Arc<[PolicyKey]>,
+    /// The waypoint that connections to its own address go through.
+    pub waypoint: Option<Arc<GatewayAddress>>,
+    /// What becomes of them while that one is not there.
+    pub waypoint_failure: WaypointFailure,
+    /// Its labels, where those who read this have a use for them, as waypoints do; else empty.
+    pub labels: Arc<Labels>,
     /// Cluster it runs in, for metrics.
     pub cluster: Arc<str>,
 }
+
+/// Labels, by key.
+pub type Labels = BTreeMap<Arc<str>, Arc<str>>;
 
 /// Where a node is; what is not known is empty.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]

@@ -11,6 +11,9 @@ pub struct Facts<'a> {
     /// Who connects, as proved by a certificate or by the kernel; `None` for a plaintext connection.
     /// Then nothing that names a source identity matches, and everything that excludes one does.
     pub source: Option<&'a Identity>,
+    /// Who is at the other end of the tunnel: the source, or a waypoint that vouches for it. Judged by the
+    /// policies that keep everybody else from going round a waypoint, and by no others.
+    pub peer: Option<&'a Identity>,
     /// Address of who connects.
     pub source_ip: IpAddr,
     /// Address of the destination workload.

@@ -7,6 +7,7 @@ use crate::principal::principal_matches;
 
 /// Index of the first rule that matches. A policy without rules has none.
 pub(crate) fn first_matching_rule(policy: &Authorization, facts: &Facts<'_>) -> Option<usize> {
+    let facts = if policy.key.is_of_waypoint() { &Facts { source: facts.peer, ..*facts } } else { facts };
     policy.rules.iter().position(|rule| rule_matches(rule, facts))
 }
 

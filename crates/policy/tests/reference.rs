@@ -178,7 +178,7 @@ proptest! {
         destination_ip in address_strategy(),
         destination_port in select(&[80_u16, 443, 8080][..]),
     ) {
-        let facts = Facts { source: source.as_ref(), source_ip, destination_ip, destination_port };
+        let facts = Facts { source: source.as_ref(), peer: None, source_ip, destination_ip, destination_port };
         let enforced: Vec<_> = policies.iter().filter(|policy| !policy.dry_run).cloned().collect();
 
         let allowed = matches!(decide(&policies, &facts), Decision::Allow(_));

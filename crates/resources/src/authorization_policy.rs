@@ -2,7 +2,6 @@
 
 use serde::Deserialize;
 
-use crate::unknown_field::FieldTable;
 use crate::{Metadata, TargetRef, WorkloadSelector};
 
 /// A policy on who may talk to whom.
@@ -138,25 +137,3 @@ pub struct Condition {
     pub values: Vec<String>,
     pub not_values: Vec<String>,
 }
-
-#[rustfmt::skip]
-pub(crate) const FIELDS: FieldTable = &[
-    ("", &["spec", "status"]),
-    ("spec", &["selector", "targetRef", "targetRefs", "rules", "action", "provider"]),
-    ("spec.selector", &["matchLabels"]),
-    ("spec.targetRef", TARGET_REF),
-    ("spec.targetRefs[*]", TARGET_REF),
-    ("spec.rules[*]", &["from", "to", "when"]),
-    ("spec.rules[*].from[*]", &["source"]),
-    ("spec.rules[*].from[*].source", &[
-        "principals", "notPrincipals", "requestPrincipals", "notRequestPrincipals", "namespaces", "notNamespaces",
-        "serviceAccounts", "notServiceAccounts", "trustDomains", "notTrustDomains", "ipBlocks", "notIpBlocks",
-        "remoteIpBlocks", "notRemoteIpBlocks",
-    ]),
-    ("spec.rules[*].to[*]", &["operation"]),
-    ("spec.rules[*].to[*].operation", &[
-        "hosts", "notHosts", "ports", "notPorts", "methods", "notMethods", "paths", "notPaths",
-    ]),
-    ("spec.rules[*].when[*]", &["key", "values", "notValues"]),
-];
-const TARGET_REF: &[&str] = &["group", "kind", "name", "namespace"];

@@ -4,8 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::{
-    AuthorizationPolicy, EndpointSlice, FieldPath, Issue, Kind, Lines, Namespace, Node, PeerAuthentication, Pod,
-    Service, ServiceAccount, ServiceEntry, Severity, WorkloadEntry,
+    AuthorizationPolicy, BackendTlsPolicy, DestinationRule, EndpointSlice, FieldPath, Gateway, GatewayClass, GrpcRoute,
+    HttpRoute, Issue, Kind, Lines, MeshConfig, Namespace, Node, PeerAuthentication, Pod, RateLimitPolicy,
+    ReferenceGrant, RequestAuthentication, Service, ServiceAccount, ServiceEntry, Severity, TcpRoute, Telemetry,
+    TlsRoute, VirtualService, WorkloadEntry,
 };
 
 /// An object's name in the cluster.
@@ -85,4 +87,32 @@ pub enum Object {
     AuthorizationPolicy(AuthorizationPolicy),
     /// PeerAuthentication.
     PeerAuthentication(PeerAuthentication),
+    /// RequestAuthentication.
+    RequestAuthentication(RequestAuthentication),
+    /// VirtualService.
+    VirtualService(VirtualService),
+    /// DestinationRule.
+    DestinationRule(Box<DestinationRule>),
+    /// Telemetry.
+    Telemetry(Telemetry),
+    /// Gateway.
+    Gateway(Gateway),
+    /// GatewayClass.
+    GatewayClass(GatewayClass),
+    /// HTTPRoute.
+    HttpRoute(HttpRoute),
+    /// GRPCRoute.
+    GrpcRoute(GrpcRoute),
+    /// TCPRoute.
+    TcpRoute(TcpRoute),
+    /// TLSRoute.
+    TlsRoute(TlsRoute),
+    /// ReferenceGrant.
+    ReferenceGrant(ReferenceGrant),
+    /// BackendTLSPolicy.
+    BackendTlsPolicy(BackendTlsPolicy),
+    /// RateLimitPolicy.
+    RateLimitPolicy(RateLimitPolicy),
+    /// MeshConfig.
+    MeshConfig(MeshConfig),
 }

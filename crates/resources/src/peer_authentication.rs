@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::unknown_field::FieldTable;
 use crate::{Metadata, WorkloadSelector};
 
 /// A policy on whether a workload takes connections that are not mutual TLS.
@@ -54,10 +53,3 @@ pub enum Mode {
     /// They must be.
     Strict,
 }
-
-pub(crate) const FIELDS: FieldTable = &[
-    ("", &["spec", "status"]),
-    ("spec", &["selector", "mtls", "portLevelMtls"]),
-    ("spec.selector", &["matchLabels"]),
-    ("spec.mtls", &["mode"]),
-];

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::kind::{Entry, Lookup, lookup};
+use crate::kind::{Care, Entry, Lookup, lookup};
 use crate::metadata::{is_name, max_name};
-use crate::strict::{drop_nulls, empty_constraints};
+use crate::strict::{drop_nulls, empty_constraints, lists_for_fields};
 use crate::{FieldPath, Issue, Lines, ObjectId, Origin, Parsed, Problem, Severity, unknown_field};
 
 /// An object that cannot be read.
@@ -71,7 +71,10 @@ pub(crate) fn read_object(value: Value, file: Arc<str>, lines: Lines) -> Result<
 /// An object of a known kind that has a name: every issue can say which.
 fn read_named(entry: &'static Entry, mut value: Value, origin: Origin) -> Result<Readable, Refusal> {
     let mut found = name_problems(entry, &origin.id);
-    if let (true, Some(spec)) = (entry.policy, value.get("spec")) {
+    if let (Care::Strict | Care::Policy, Some(spec)) = (entry.care, value.get("spec")) {
+        lists_for_fields(spec, &FieldPath::of("spec"), entry.fields_of, &mut found);
+    }
+    if let (Care::Policy, Some(spec)) = (entry.care, value.get("spec")) {
         empty_constraints(spec, &FieldPath::of("spec"), &mut found);
     }
     drop_nulls(&mut value);

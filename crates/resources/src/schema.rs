@@ -5,9 +5,12 @@ use schemars::transform::{RecursiveTransform, Transform};
 use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value};
 
-use crate::{AuthorizationPolicySpec, Kind, PeerAuthenticationSpec, ServiceEntrySpec, WorkloadEntrySpec};
+use crate::{
+    AuthorizationPolicySpec, DestinationRuleSpec, Kind, MeshConfigSpec, PeerAuthenticationSpec, RateLimitPolicySpec,
+    RequestAuthenticationSpec, ServiceEntrySpec, TelemetrySpec, VirtualServiceSpec, WorkloadEntrySpec,
+};
 
-/// The schema of a kind's `spec`; none for kinds of Kubernetes' own.
+/// The schema of a kind's `spec`; none for kinds of Kubernetes' own, and of the Gateway API.
 #[must_use]
 pub fn spec_schema(kind: Kind) -> Option<Value> {
     match kind {
@@ -15,7 +18,21 @@ pub fn spec_schema(kind: Kind) -> Option<Value> {
         Kind::PeerAuthentication => Some(schema::<PeerAuthenticationSpec>()),
         Kind::ServiceEntry => Some(schema::<ServiceEntrySpec>()),
         Kind::WorkloadEntry => Some(schema::<WorkloadEntrySpec>()),
+        Kind::RequestAuthentication => Some(schema::<RequestAuthenticationSpec>()),
+        Kind::VirtualService => Some(schema::<VirtualServiceSpec>()),
+        Kind::DestinationRule => Some(schema::<DestinationRuleSpec>()),
+        Kind::Telemetry => Some(schema::<TelemetrySpec>()),
+        Kind::RateLimitPolicy => Some(schema::<RateLimitPolicySpec>()),
+        Kind::MeshConfig => Some(schema::<MeshConfigSpec>()),
         Kind::EndpointSlice | Kind::Namespace | Kind::Node | Kind::Pod | Kind::Service | Kind::ServiceAccount => None,
+        Kind::Gateway
+        | Kind::GatewayClass
+        | Kind::HttpRoute
+        | Kind::GrpcRoute
+        | Kind::TcpRoute
+        | Kind::TlsRoute
+        | Kind::ReferenceGrant
+        | Kind::BackendTlsPolicy => None,
     }
 }
 
@@ -49,7 +66,12 @@ fn structural(schema: &mut Schema) {
 /// The words of an enumeration, which comes as one schema a word so that each can be described; or what may
 /// also be null, which a field that is absent says as well.
 fn choose(object: &mut Map<String, Value>, choices: Value) {
-    let Value::Array(choices) = choices else { return };
+    let Value::Array(mut choices) = choices else { return };
+    for choice in &mut choices {
+        if let Ok(choice) = <&mut Schema>::try_from(choice) {
+            structural(choice);
+        }
+    }
     let words: Vec<_> = choices.iter().filter_map(word).collect();
     if words.len() == choices.len() {
         object.insert("type".to_owned(), "string".into());
@@ -57,15 +79,22 @@ fn choose(object: &mut Map<String, Value>, choices: Value) {
         return;
     }
     for choice in choices {
-        if let Value::Object(choice) = choice
-            && choice.contains_key("type")
-        {
-            object.extend(choice);
+        let Value::Object(choice) = choice else { continue };
+        if choice.contains_key("type") {
+            for (key, value) in choice {
+                object.entry(key).or_insert(value);
+            }
+        } else if let Some(nullable) = choice.get("nullable") {
+            object.insert("nullable".to_owned(), nullable.clone());
         }
     }
 }
 
+/// The word of a schema that takes one only.
 fn word(choice: &Value) -> Option<Value> {
-    let one = choice.get("enum").and_then(Value::as_array).and_then(|words| words.first());
-    choice.get("const").or(one).cloned()
+    let one = match choice.get("enum").and_then(Value::as_array).map(Vec::as_slice) {
+        Some([one]) => Some(one),
+        _ => choice.get("const"),
+    };
+    one.filter(|one| one.is_string()).cloned()
 }

@@ -2,8 +2,6 @@
 
 use serde::Deserialize;
 
-use crate::unknown_field::FieldTable;
-use crate::workload_entry::ENTRY;
 use crate::{Metadata, WorkloadEntrySpec};
 
 /// A service.
@@ -97,15 +95,3 @@ pub enum Resolution {
     /// By names looked up anew for each connection.
     DynamicDns,
 }
-
-#[rustfmt::skip]
-pub(crate) const FIELDS: FieldTable = &[
-    ("", &["spec", "status"]),
-    ("spec", &[
-        "hosts", "addresses", "ports", "location", "resolution", "endpoints", "workloadSelector", "exportTo",
-        "subjectAltNames",
-    ]),
-    ("spec.ports[*]", &["number", "name", "protocol", "targetPort"]),
-    ("spec.endpoints[*]", ENTRY),
-    ("spec.workloadSelector", &["labels"]),
-];

@@ -1,18 +1,20 @@
 //! Fields our types do not have: which of them matter, and what was meant.
 
-use crate::kind::Entry;
+use crate::kind::{Care, Entry};
 use crate::{FieldPath, Problem, Severity};
 
-/// By the place (a path with `[*]` for every index), the fields that exist there. For Kubernetes'
-/// kinds: the fields Kubernetes has and the mesh has no use for. For policies: all fields.
+/// By the place (a path with `[*]` for every index), the fields that exist there besides those of our types:
+/// the mesh has no use for them.
 pub(crate) type FieldTable = &'static [(&'static str, &'static [&'static str])];
 
-/// What every kind has.
+/// All that users' objects of the mesh have besides: what is said of them.
+pub(crate) const STATUS: FieldTable = &[("", &["status"])];
+
+/// What every kind has besides its type's fields.
 #[rustfmt::skip]
 const METADATA: FieldTable = &[
-    ("", &["apiVersion", "kind", "metadata"]),
+    ("", &["apiVersion", "kind"]),
     ("metadata", &[
-        "name", "namespace", "labels", "annotations", "creationTimestamp", "deletionTimestamp", "ownerReferences",
         "deletionGracePeriodSeconds", "finalizers", "generateName", "generation", "managedFields", "resourceVersion",
         "selfLink",
     ]),
@@ -23,12 +25,16 @@ const METADATA: FieldTable = &[
 pub(crate) fn judge(entry: &Entry, field: &FieldPath) -> Option<(Severity, Problem)> {
     let (parent, name) = field.split_field()?;
     let place = parent.pattern();
-    let known = || METADATA.iter().chain(entry.fields).filter(|(at, _)| *at == place).flat_map(|(_, names)| *names);
-    if known().any(|known| *known == name) {
+    let unused = || METADATA.iter().chain(entry.fields).filter(|(at, _)| *at == place).flat_map(|(_, names)| *names);
+    if unused().any(|known| *known == name) {
         return None;
     }
-    let meant = known().find(|known| near(known, name)).map(|known| (*known).to_owned());
-    let severity = if entry.policy && !place.starts_with("metadata") { Severity::Error } else { Severity::Warning };
+    let meant = unused()
+        .chain((entry.fields_of)(parent.segments()))
+        .find(|known| near(known, name))
+        .map(|known| (*known).to_owned());
+    let lenient = entry.care == Care::Lenient || place.starts_with("metadata");
+    let severity = if lenient { Severity::Warning } else { Severity::Error };
     Some((severity, Problem::UnknownField { meant }))
 }
 

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::Metadata;
-use crate::unknown_field::FieldTable;
 
 /// A workload that is no pod.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
@@ -37,6 +36,3 @@ pub struct WorkloadEntrySpec {
     /// How much of the traffic it takes.
     pub weight: u32,
 }
-
-pub(crate) const FIELDS: FieldTable = &[("", &["spec", "status"]), ("spec", ENTRY)];
-pub(crate) const ENTRY: &[&str] = &["address", "ports", "labels", "serviceAccount", "locality", "network", "weight"];

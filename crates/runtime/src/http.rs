@@ -8,7 +8,7 @@ use ::http::{HeaderValue, Response, StatusCode, header};
 use bytes::Bytes;
 use http_body_util::Full;
 
-pub use routes::{Routes, query};
+pub use routes::{Routes, query, query_all};
 pub use server::{bind, serve};
 
 /// An answer.

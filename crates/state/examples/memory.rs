@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use ambit_model::{
     Addresses, AppProtocol, Application, Identity, Interner, PortMapping, ServiceKey, ServicePorts, TunnelProtocol,
-    Workload, WorkloadKind, WorkloadUid,
+    WaypointFailure, Workload, WorkloadKind, WorkloadUid,
 };
 use ambit_state::{Snapshot, Update};
 
@@ -68,6 +68,9 @@ fn workload(n: u32, shared: &mut Shared) -> Workload {
         cluster: text("Kubernetes".to_owned()),
         services: shared.services.share(services),
         authorization_policies: Arc::default(),
+        waypoint: None,
+        waypoint_failure: WaypointFailure::default(),
+        labels: Arc::default(),
     };
     Workload {
         uid,
@@ -75,6 +78,7 @@ fn workload(n: u32, shared: &mut Shared) -> Workload {
         node: text(format!("node-{}", n / 100)),
         locality: None,
         tunnel_protocol: TunnelProtocol::Hbone,
+        native_tunnel: false,
         healthy: true,
         host_network: false,
         same_node: None,

@@ -4,8 +4,8 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use ambit_model::{
-    Action, Authorization, Clause, HealthPolicy, LoadBalancingMode, Match, Rule, SameNode, Scope, Service,
-    ServiceAccountMatch, StringMatch, Workload,
+    Action, Authorization, Clause, GatewayAddress, HealthPolicy, LoadBalancingMode, Match, Rule, SameNode, Scope,
+    Service, ServiceAccountMatch, StringMatch, WaypointFailure, Workload,
 };
 use serde_json::{Map, Value, json};
 
@@ -48,6 +48,9 @@ fn workload(workload: &Workload) -> Value {
         "authorizationPolicies": texts(&workload.authorization_policies),
         "healthy": workload.healthy,
         "hostNetwork": workload.host_network,
+        "nativeTunnel": workload.native_tunnel,
+        "waypoint": waypoint(workload.waypoint.as_deref()),
+        "waypointFailure": failure(workload.waypoint_failure),
         "cluster": &*workload.cluster,
         "sameNode": workload.same_node.map(|mode| match mode {
             SameNode::Direct => "direct",
@@ -76,7 +79,20 @@ fn service(service: &Service, endpoints: &[Arc<Workload>]) -> Value {
             LoadBalancingMode::PreferNode => "preferNode",
             LoadBalancingMode::Passthrough => "passthrough",
         },
+        "waypoint": waypoint(service.waypoint.as_deref()),
+        "waypointFailure": failure(service.waypoint_failure),
     })
+}
+
+fn waypoint(waypoint: Option<&GatewayAddress>) -> Option<String> {
+    waypoint.map(|it| format!("{it}:{}", it.hbone_port))
+}
+
+fn failure(failure: WaypointFailure) -> &'static str {
+    match failure {
+        WaypointFailure::Closed => "closed",
+        WaypointFailure::Open => "open",
+    }
 }
 
 fn policy(policy: &Authorization) -> Value {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use ambit_model::{
     Action, AppProtocol, Application, Authorization, HealthPolicy, Identity, LoadBalancingMode, OriginalDst, PolicyKey,
-    PortMapping, Scope, Service, ServiceKey, ServicePort, TunnelProtocol, Workload, WorkloadKind, WorkloadUid,
+    PortMapping, Scope, Service, ServiceKey, ServicePort, TunnelProtocol, WaypointFailure, Workload, WorkloadKind,
+    WorkloadUid,
 };
 
 /// An enrolled, healthy pod of namespace `shop`; addresses parted by spaces.
@@ -16,6 +17,7 @@ pub(crate) fn pod(name: &str, node: &str, addresses: &str) -> Workload {
         node: node.into(),
         locality: None,
         tunnel_protocol: TunnelProtocol::Hbone,
+        native_tunnel: false,
         healthy: true,
         host_network: false,
         same_node: None,
@@ -28,6 +30,9 @@ pub(crate) fn pod(name: &str, node: &str, addresses: &str) -> Workload {
             workload_name: name.into(),
             services: Arc::default(),
             authorization_policies: Arc::default(),
+            waypoint: None,
+            waypoint_failure: WaypointFailure::default(),
+            labels: Arc::default(),
             cluster: "Kubernetes".into(),
         }),
     }
@@ -57,6 +62,8 @@ pub(crate) fn service(name: &str, addresses: &str) -> Service {
         subject_alt_names: vec![],
         health_policy: HealthPolicy::OnlyHealthy,
         load_balancing: LoadBalancingMode::Unspecified,
+        waypoint: None,
+        waypoint_failure: WaypointFailure::default(),
     }
 }
 

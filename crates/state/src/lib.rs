@@ -15,6 +15,7 @@ mod shared;
 mod snapshot;
 mod table;
 mod update;
+mod waypoint;
 
 pub use route::{Candidate, Route, RouteError, Via};
 pub use shared::Shared;

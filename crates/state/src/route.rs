@@ -5,14 +5,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use ambit_model::{
-    CloseReason, HBONE_PORT, HealthPolicy, Identity, LoadBalancingMode, OriginalDst, Service, ServiceKey, TunnelTarget,
-    Workload,
+    CloseReason, GatewayAddress, HBONE_PORT, HealthPolicy, Identity, LoadBalancingMode, OriginalDst, Service,
+    ServiceKey, TunnelTarget, Workload,
 };
 use rand::Rng;
 use smallvec::{SmallVec, smallvec};
 
 use crate::choose::{CANDIDATES, Chosen, fill};
 use crate::endpoints::on_node;
+use crate::waypoint::Behind;
 use crate::{Snapshot, takes_tunnels};
 
 /// Where a connection goes.
@@ -59,6 +60,14 @@ pub enum RouteError {
         /// The address asked for.
         destination: SocketAddr,
     },
+    /// The waypoint it is behind has no endpoint that may be chosen.
+    #[error("waypoint {waypoint} of {destination} has no ready endpoint")]
+    WaypointUnavailable {
+        /// The waypoint.
+        waypoint: GatewayAddress,
+        /// The address asked for.
+        destination: SocketAddr,
+    },
     /// The service does not have this port.
     #[error("service {service} has no port {port}")]
     NoSuchPort {
@@ -82,6 +91,9 @@ impl From<RouteError> for CloseReason {
     fn from(error: RouteError) -> Self {
         match error {
             RouteError::UnknownDestination { destination } => Self::UnknownDestination { destination },
+            RouteError::WaypointUnavailable { waypoint, destination } => {
+                Self::WaypointUnavailable { waypoint: waypoint.to_string(), destination }
+            }
             RouteError::NoSuchPort { service, port } => Self::NoSuchPort { service: service.to_string(), port },
             RouteError::NoHealthyUpstream { service, port } => {
                 Self::NoHealthyUpstream { service: service.to_string(), port }
@@ -92,16 +104,23 @@ impl From<RouteError> for CloseReason {
 
 impl Snapshot {
     /// The route of a connection from `source` to `dst`: of the service that has the address, else to the
-    /// workload that has it. A source may be routed to itself.
+    /// workload that has it; through the waypoint where that is behind one. A source may be routed to itself.
     ///
     /// # Errors
-    /// Where the address is of a service that cannot serve the connection, or of nobody.
+    /// Where the address is of a service that cannot serve the connection, or of nobody, and where the waypoint
+    /// is not there.
     pub fn route(&self, source: &Workload, dst: OriginalDst, rng: &mut impl Rng) -> Result<Route, RouteError> {
         if let Some(service) = self.service_by_vip(dst.ip()) {
             return self.route_service(source, service, dst, rng);
         }
         let unknown = RouteError::UnknownDestination { destination: dst.socket() };
         let workload = self.workload_by_ip(dst.ip()).ok_or(unknown)?;
+        let behind = Behind::of_workload(workload).filter(|it| !self.is_member(workload, it.waypoint));
+        if let Some(behind) = behind
+            && let Some(candidates) = self.through(source, behind, dst, rng)?
+        {
+            return Ok(Route { service: None, candidates });
+        }
         Ok(Route { service: None, candidates: smallvec![candidate(workload, dst.socket(), &[])] })
     }
 
@@ -115,9 +134,16 @@ impl Snapshot {
         if !service.ports.iter().any(|port| port.port == dst.port()) {
             return Err(RouteError::NoSuchPort { service: service.key.clone(), port: dst.port() });
         }
+        if let Some(behind) = Behind::of_service(service)
+            && let Some(candidates) = self.through(source, behind, dst, rng)?
+        {
+            return Ok(Route { service: Some(Arc::clone(service)), candidates });
+        }
         let mut candidates = SmallVec::new();
         for endpoint in self.choose(source, service, dst, rng) {
-            if let Some(address) = address(endpoint, dst.ip()).zip(target_port(endpoint, service, dst.port())) {
+            if let Some(address) =
+                address(endpoint, dst.ip(), takes_tunnels(endpoint)).zip(target_port(endpoint, service, dst.port()))
+            {
                 let workload = self.tunnelled(endpoint, address.0);
                 candidates.push(candidate(workload, address.into(), &service.subject_alt_names));
             }
@@ -135,25 +161,50 @@ impl Snapshot {
         holder.filter(|_| !takes_tunnels(endpoint)).unwrap_or(endpoint)
     }
 
+    fn choose<'a>(&'a self, source: &Workload, service: &Service, dst: OriginalDst, rng: &mut impl Rng) -> Chosen<'a> {
+        let usable = |endpoint: &Workload| {
+            (endpoint.healthy || service.health_policy == HealthPolicy::AllowAll)
+                && target_port(endpoint, service, dst.port()).is_some()
+        };
+        let load_balancing = service.load_balancing;
+        let wanted = Wanted { node: &source.node, load_balancing, asked: dst.ip(), any_family: false };
+        wanted.choose(self.endpoints(&service.key), usable, rng)
+    }
+}
+
+/// Which endpoints go before others.
+pub(crate) struct Wanted<'a> {
+    /// The client's node.
+    pub(crate) node: &'a str,
+    pub(crate) load_balancing: LoadBalancingMode,
+    /// What the client asked for.
+    pub(crate) asked: IpAddr,
+    /// Whether there is a tunnel to every endpoint, of which the client sees no address.
+    pub(crate) any_family: bool,
+}
+
+impl Wanted<'_> {
     /// Endpoints of the client's node come first where the service prefers them, and within that those
     /// with an address of the family the client asked for.
-    fn choose<'a>(&'a self, source: &Workload, service: &Service, dst: OriginalDst, rng: &mut impl Rng) -> Chosen<'a> {
-        let all = self.endpoints(&service.key);
-        let near = on_node(all, &source.node);
-        let pools: [&[Arc<Workload>]; 2] = match service.load_balancing {
+    pub(crate) fn choose<'a>(
+        &self,
+        all: &'a [Arc<Workload>],
+        usable: impl Fn(&Workload) -> bool,
+        rng: &mut impl Rng,
+    ) -> Chosen<'a> {
+        let near = on_node(all, self.node);
+        let pools: [&[Arc<Workload>]; 2] = match self.load_balancing {
             LoadBalancingMode::Unspecified => [all, &[]],
             LoadBalancingMode::StrictNode => [near, &[]],
             LoadBalancingMode::PreferNode => [near, all],
             LoadBalancingMode::Passthrough => [&[], &[]],
         };
-        let usable = |endpoint: &Workload| {
-            (endpoint.healthy || service.health_policy == HealthPolicy::AllowAll)
-                && target_port(endpoint, service, dst.port()).is_some()
-        };
+        let reached =
+            |endpoint: &Workload| address(endpoint, self.asked, self.any_family || takes_tunnels(endpoint)).is_some();
         let mut chosen = Chosen::new();
         for pool in pools {
-            fill(&mut chosen, pool, |endpoint| usable(endpoint) && in_family(endpoint, dst.ip()).is_some(), rng);
-            fill(&mut chosen, pool, |endpoint| usable(endpoint) && address(endpoint, dst.ip()).is_some(), rng);
+            fill(&mut chosen, pool, |endpoint| usable(endpoint) && in_family(endpoint, self.asked).is_some(), rng);
+            fill(&mut chosen, pool, |endpoint| usable(endpoint) && reached(endpoint), rng);
         }
         chosen
     }
@@ -166,8 +217,8 @@ fn target_port(endpoint: &Workload, service: &Service, port: u16) -> Option<u16>
 
 /// The endpoint's address for a client that asked for `asked`: of the same family, or of the other where
 /// a tunnel hides the difference from the application.
-fn address(endpoint: &Workload, asked: IpAddr) -> Option<IpAddr> {
-    in_family(endpoint, asked).or_else(|| endpoint.addresses.first().copied().filter(|_| takes_tunnels(endpoint)))
+pub(crate) fn address(endpoint: &Workload, asked: IpAddr, tunnelled: bool) -> Option<IpAddr> {
+    in_family(endpoint, asked).or_else(|| endpoint.addresses.first().copied().filter(|_| tunnelled))
 }
 
 fn in_family(endpoint: &Workload, asked: IpAddr) -> Option<IpAddr> {

@@ -28,11 +28,12 @@ impl Snapshot {
 
     /// The workload that has an address. Workloads of the host's network are not found by it. Where
     /// several claim an address, an enrolled one goes before others, so that a stale claim cannot turn a
-    /// tunnel into plaintext; then the first by uid.
+    /// tunnel into plaintext, and one behind a waypoint before the rest; then the first by uid.
     #[must_use]
     pub fn workload_by_ip(&self, ip: IpAddr) -> Option<&Arc<Workload>> {
         let claimants = self.workloads.holders(canonical_ip(ip));
-        claimants.iter().find(|workload| takes_tunnels(workload)).or_else(|| claimants.first())
+        let first = |wanted: fn(&Workload) -> bool| claimants.iter().find(|workload| wanted(workload));
+        first(takes_tunnels).or_else(|| first(is_captured)).or_else(|| claimants.first())
     }
 
     /// All workloads, in no order.
@@ -87,18 +88,25 @@ impl Snapshot {
     }
 
     /// Every address whose connections must come to the agent: the virtual addresses of services and
-    /// the addresses of enrolled workloads. In no order, and an address may come twice.
+    /// the addresses of workloads that take tunnels or are behind a waypoint. In no order, and an address may
+    /// come twice.
     pub fn mesh_destinations(&self) -> impl Iterator<Item = IpAddr> {
         let vips = self.services().flat_map(|service| service.addresses().iter());
-        let pods = self.workloads().filter(|workload| takes_tunnels(workload));
+        let pods = self.workloads().filter(|workload| is_captured(workload));
         vips.chain(pods.flat_map(|workload| workload.addresses.iter())).map(|ip| canonical_ip(*ip))
     }
 
     /// Whether [`Snapshot::mesh_destinations`] holds an address.
     #[must_use]
     pub fn is_mesh_destination(&self, ip: IpAddr) -> bool {
-        self.service_by_vip(ip).is_some() || self.workload_by_ip(ip).is_some_and(|workload| takes_tunnels(workload))
+        let claimants = self.workloads.holders(canonical_ip(ip));
+        self.service_by_vip(ip).is_some() || claimants.iter().any(|workload| is_captured(workload))
     }
+}
+
+/// Whether connections to a workload's address must come to the agent.
+fn is_captured(workload: &Workload) -> bool {
+    takes_tunnels(workload) || (workload.waypoint.is_some() && !workload.host_network)
 }
 
 /// Whether connections to a workload go through a tunnel. Never for one of the host's network: there is

@@ -32,9 +32,14 @@ impl Object for Service {
     fn key(&self) -> &ServiceKey {
         &self.key
     }
-    /// None for one whose connections are not the mesh's.
+    /// None for one whose connections are not the mesh's: they go where they would go without, but through a
+    /// waypoint where it is behind one.
     fn addresses(&self) -> &[IpAddr] {
-        if self.load_balancing == LoadBalancingMode::Passthrough { &[] } else { &self.addresses }
+        if self.load_balancing == LoadBalancingMode::Passthrough && self.waypoint.is_none() {
+            &[]
+        } else {
+            &self.addresses
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod line;
 mod queue;
+mod request_line;
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -13,8 +14,9 @@ use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 
-pub(crate) use line::Line;
+pub(crate) use line::{Line, write_now};
 use queue::{Closer, Queue};
+pub(crate) use request_line::RequestLine;
 
 /// How access-log lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -65,6 +67,10 @@ impl AccessLog {
     /// Blocks the thread: for the end of the process.
     pub fn flush(&self, at_most: Duration) -> bool {
         self.queue.0.flush(at_most)
+    }
+
+    pub(crate) fn write_request(&self, line: &RequestLine<'_>) {
+        self.queue.0.push(&line.render(self.format));
     }
 
     pub(crate) fn write(&self, line: &Line<'_>) {

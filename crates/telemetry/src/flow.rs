@@ -14,6 +14,8 @@ pub enum Direction {
     Inbound,
     /// It is the client; metrics say `reporter="source"`.
     Outbound,
+    /// It is a waypoint between them.
+    Waypoint,
 }
 
 impl Direction {
@@ -23,6 +25,7 @@ impl Direction {
         match self {
             Self::Inbound => "inbound",
             Self::Outbound => "outbound",
+            Self::Waypoint => "waypoint",
         }
     }
 
@@ -32,6 +35,7 @@ impl Direction {
         match self {
             Self::Inbound => "destination",
             Self::Outbound => "source",
+            Self::Waypoint => "waypoint",
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ambit_model::Identity;
 use prometheus_client::encoding::{EncodeLabel, EncodeLabelSet, LabelSetEncoder};
 
+use crate::ResponseFlags;
 use crate::flow::{Direction, Flow, Party, SecurityPolicy};
 
 /// The value of `response_flags` where nothing went wrong.
@@ -16,11 +17,37 @@ const UNKNOWN: &str = "unknown";
 /// One series' labels. Owned values and nothing else: many pods of one Deployment share a series.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct TrafficLabels {
+    flow: FlowLabels,
+    flag: &'static str,
+}
+
+/// The labels of one series of requests.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct RequestLabels {
+    flow: FlowLabels,
+    outcome: RequestOutcome,
+}
+
+/// How a request ended, as far as metrics tell requests apart by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct RequestOutcome {
+    /// `http` or `grpc`.
+    pub(crate) protocol: &'static str,
+    /// The status; 0 where the client left before there was one.
+    pub(crate) status: u16,
+    /// gRPC's own status.
+    pub(crate) grpc_status: Option<u16>,
+    /// What went wrong.
+    pub(crate) flags: ResponseFlags,
+}
+
+/// Who talks to whom.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct FlowLabels {
     direction: Direction,
     source: PartyLabels,
     destination: PartyLabels,
     service: Option<ServiceLabels>,
-    flag: &'static str,
     security: SecurityPolicy,
 }
 
@@ -46,8 +73,8 @@ struct ServiceLabels {
     name: Arc<str>,
 }
 
-impl TrafficLabels {
-    pub(crate) fn new(flow: &Flow, flag: &'static str) -> Self {
+impl FlowLabels {
+    fn new(flow: &Flow) -> Self {
         Self {
             direction: flow.direction,
             source: PartyLabels::new(&flow.source),
@@ -57,9 +84,24 @@ impl TrafficLabels {
                 namespace: service.key.namespace.clone(),
                 name: service.name.clone(),
             }),
-            flag,
             security: flow.security,
         }
+    }
+
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> std::fmt::Result {
+        encode_label(encoder, "reporter", Some(self.direction.reporter()))?;
+        self.source.encode("source", encoder)?;
+        let service = self.service.as_ref();
+        encode_label(encoder, "destination_service", service.map(|service| &*service.hostname))?;
+        encode_label(encoder, "destination_service_namespace", service.map(|service| &*service.namespace))?;
+        encode_label(encoder, "destination_service_name", service.map(|service| &*service.name))?;
+        self.destination.encode("destination", encoder)
+    }
+}
+
+impl TrafficLabels {
+    pub(crate) fn new(flow: &Flow, flag: &'static str) -> Self {
+        Self { flow: FlowLabels::new(flow), flag }
     }
 
     pub(crate) fn flag(&self) -> &'static str {
@@ -105,18 +147,36 @@ impl PartyLabels {
     }
 }
 
+impl RequestLabels {
+    pub(crate) fn new(flow: &Flow, outcome: RequestOutcome) -> Self {
+        Self { flow: FlowLabels::new(flow), outcome }
+    }
+
+    pub(crate) fn is_grpc(&self) -> bool {
+        self.outcome.protocol == "grpc"
+    }
+}
+
 impl EncodeLabelSet for TrafficLabels {
     fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> std::fmt::Result {
-        encode_label(encoder, "reporter", Some(self.direction.reporter()))?;
-        self.source.encode("source", encoder)?;
-        let service = self.service.as_ref();
-        encode_label(encoder, "destination_service", service.map(|service| &*service.hostname))?;
-        encode_label(encoder, "destination_service_namespace", service.map(|service| &*service.namespace))?;
-        encode_label(encoder, "destination_service_name", service.map(|service| &*service.name))?;
-        self.destination.encode("destination", encoder)?;
+        self.flow.encode(encoder)?;
         encode_label(encoder, "request_protocol", Some("tcp"))?;
         encode_label(encoder, "response_flags", Some(self.flag))?;
-        encode_label(encoder, "connection_security_policy", Some(self.security.word()))
+        encode_label(encoder, "connection_security_policy", Some(self.flow.security.word()))
+    }
+}
+
+impl EncodeLabelSet for RequestLabels {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> std::fmt::Result {
+        self.flow.encode(encoder)?;
+        let RequestOutcome { protocol, status, grpc_status, flags } = self.outcome;
+        encode_label(encoder, "request_protocol", Some(protocol))?;
+        encode_label(encoder, "response_code", Some(&status.to_string()))?;
+        // Empty, not unknown, where the request is none of gRPC.
+        let grpc_status = grpc_status.map(|status| status.to_string()).unwrap_or_default();
+        ("grpc_response_status", grpc_status.as_str()).encode(encoder.encode_label())?;
+        encode_label(encoder, "response_flags", Some(&flags.to_string()))?;
+        encode_label(encoder, "connection_security_policy", Some(self.flow.security.word()))
     }
 }
 

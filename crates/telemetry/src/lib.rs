@@ -11,6 +11,9 @@ mod logging;
 mod metrics;
 mod process;
 mod record;
+mod request_record;
+mod requests;
+mod response_flag;
 mod traffic;
 
 pub use access_log::{AccessLog, AccessLogError, AccessLogFormat};
@@ -18,4 +21,7 @@ pub use flow::{Addresses, Bytes, Direction, Flow, Party, SecurityPolicy};
 pub use logging::{LevelControl, LogFormat, LoggingError, init};
 pub use metrics::{AgentMetrics, Metrics, content_type};
 pub use record::{ConnectionRecord, Recorder};
+pub use request_record::{RequestFacts, RequestRecord};
+pub use requests::Requests;
+pub use response_flag::{ResponseFlag, ResponseFlags};
 pub use traffic::Traffic;

@@ -9,6 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::process::FileDescriptors;
+use crate::requests::Requests;
 use crate::traffic::Traffic;
 
 /// Everything the metrics endpoint shows.
@@ -17,6 +18,8 @@ pub struct Metrics {
     registry: Registry,
     /// Traffic between workloads.
     pub traffic: Arc<Traffic>,
+    /// Requests between workloads, as waypoints see them.
+    pub requests: Arc<Requests>,
     /// The agent itself.
     pub agent: AgentMetrics,
 }
@@ -40,6 +43,8 @@ pub struct AgentMetrics {
     pub policy_cuts: Counter,
     /// Connections that a dry-run policy would have denied.
     pub dry_run_denials: Counter,
+    /// Connections whose client somebody named that is not the waypoint of their destination.
+    pub client_principals_ignored: Counter,
     /// Access-log lines lost because the output was too slow, or failed.
     pub access_log_lost: Counter,
 }
@@ -50,6 +55,7 @@ impl Metrics {
     pub fn new(component: &'static str, tag: &'static str) -> Self {
         let mut metrics = Self::of_process(component, tag);
         metrics.registry.register_collector(Box::new(Arc::clone(&metrics.traffic)));
+        metrics.registry.register_collector(Box::new(Arc::clone(&metrics.requests)));
         metrics.agent.register(metrics.registry.sub_registry_with_prefix("ambit"));
         metrics
     }
@@ -62,7 +68,7 @@ impl Metrics {
         let build = Family::<[(&'static str, &'static str); 2], Gauge>::default();
         build.get_or_create(&[("component", component), ("tag", tag)]).set(1);
         registry.register("istio_build", "Component and version of this process", build);
-        Self { registry, traffic: Arc::default(), agent: AgentMetrics::default() }
+        Self { registry, traffic: Arc::default(), requests: Arc::default(), agent: AgentMetrics::default() }
     }
 
     /// For metrics beyond these. Names of our own begin with `ambit_`.
@@ -99,6 +105,11 @@ impl AgentMetrics {
             "Connections that a dry-run policy would have denied",
             self.dry_run_denials.clone(),
         );
+        registry.register(
+            "client_principals_ignored",
+            "Connections whose client somebody else than their waypoint named",
+            self.client_principals_ignored.clone(),
+        );
         registry.register("access_log_lost", "Access-log lines lost", self.access_log_lost.clone());
     }
 }
@@ -134,6 +145,7 @@ mod tests {
             "ambit_config_issues 0",
             "ambit_policy_cuts_total 1",
             "ambit_dry_run_denials_total 0",
+            "ambit_client_principals_ignored_total 0",
             "ambit_access_log_lost_total 0",
             "# TYPE istio_tcp_connections_opened counter",
             "# EOF",

@@ -76,7 +76,8 @@ impl Series {
 pub(crate) fn in_log(direction: Direction, from_client: u64, from_server: u64) -> (u64, u64) {
     match direction {
         Direction::Outbound => (from_client, from_server),
-        Direction::Inbound => (from_server, from_client),
+        // As for a server: what the client gets is sent.
+        Direction::Inbound | Direction::Waypoint => (from_server, from_client),
     }
 }
 

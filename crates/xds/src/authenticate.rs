@@ -26,6 +26,16 @@ pub struct Caller {
     /// The node whose agent this is; nothing for everybody else. Whoever has one is told what concerns that
     /// node, and may name as much as a whole mesh has: an authenticator says so of node agents only.
     pub node: Option<String>,
+    /// The waypoint whose pod this is, as `namespace/name`; nothing for everybody else. It is told what concerns
+    /// that waypoint.
+    pub waypoint: Option<String>,
+}
+
+impl Caller {
+    /// What some resources are for alone: the caller's node, or its waypoint, which has a slash in it.
+    pub(crate) fn place(&self) -> Option<&str> {
+        self.node.as_deref().or(self.waypoint.as_deref())
+    }
 }
 
 /// A pod a token was made for.

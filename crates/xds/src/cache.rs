@@ -90,14 +90,14 @@ impl Cache {
         self.progress.subscribe()
     }
 
-    /// Looks at what there is of a type for everybody, and for the callers of a node.
-    pub(crate) fn look<R>(&self, type_url: TypeUrl, node: Option<&str>, at: impl FnOnce(&View<'_>) -> R) -> R {
+    /// Looks at what there is of a type for everybody, and for the callers of a place: a node, or a waypoint.
+    pub(crate) fn look<R>(&self, type_url: TypeUrl, place: Option<&str>, at: impl FnOnce(&View<'_>) -> R) -> R {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
-        let [everyone, node] = match inner.tables.get(type_url.index()) {
-            Some(tables) => [tables.of_everyone(), node.and_then(|node| tables.of_node(node))],
+        let [everyone, place] = match inner.tables.get(type_url.index()) {
+            Some(tables) => [tables.of_everyone(), place.and_then(|place| tables.of_place(place))],
             None => [None, None],
         };
-        at(&View { tables: [everyone, node], sequence: inner.sequence, forgotten: inner.forgotten })
+        at(&View { tables: [everyone, place], sequence: inner.sequence, forgotten: inner.forgotten })
     }
 }
 

@@ -10,17 +10,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ambit_model::{
-    Application, Authorization, Interner, Locality, NodePod, PolicyKey, Service, ServiceKey, ServicePorts, Workload,
-    WorkloadUid,
+    Application, Authorization, GatewayAddress, Interner, Labels, Locality, NodePod, PolicyKey, Service, ServiceKey,
+    ServicePorts, Workload, WorkloadUid,
 };
 use bytes::{Buf, Bytes};
 use prost::Message;
 
-use crate::proto::{node, security, workload as message};
+use crate::proto::{config, node, security, workload as message};
 
 mod authorization;
 mod service;
 mod values;
+mod waypoint;
 mod workload;
 
 /// The largest body read, in bytes. An object of the API server has at most 1.5 MiB, and messages can be
@@ -35,6 +36,7 @@ pub struct Decoder {
     services: Interner<ServicePorts>,
     localities: Interner<Locality>,
     applications: Interner<Application>,
+    gateways: Interner<GatewayAddress>,
 }
 
 /// What an address resource is.
@@ -174,6 +176,32 @@ impl Decoder {
         of(name, || {
             let roots = read::<node::TrustBundle>(body)?.roots;
             if roots.is_empty() { Err(Fault::Missing { field: "roots" }) } else { Ok(roots) }
+        })
+    }
+
+    /// Reads a user's object, which is for whoever compiles it to judge.
+    ///
+    /// # Errors
+    /// If it is none, or not that of this name.
+    pub fn object(&self, name: &str, body: impl Buf) -> Result<config::Object, DecodeError> {
+        of(name, || {
+            let object = read::<config::Object>(body)?;
+            let config::Object { kind, namespace, name: own, .. } = &object;
+            // What stands before it is the waypoint.
+            let own = format!("{kind}/{namespace}/{own}");
+            let rest = name.splitn(3, '/').nth(2).unwrap_or_default();
+            if rest == own { Ok(object) } else { Err(Fault::Name { name: own }) }
+        })
+    }
+
+    /// Reads the labels of a workload.
+    ///
+    /// # Errors
+    /// If it is not a map of labels.
+    pub fn labels(&mut self, name: &str, body: impl Buf) -> Result<Labels, DecodeError> {
+        of(name, || {
+            let labels = read::<config::Labels>(body)?.labels;
+            Ok(labels.iter().map(|(key, value)| (self.texts.share(&**key), self.texts.share(&**value))).collect())
         })
     }
 

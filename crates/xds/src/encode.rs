@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ambit_model::{
-    AppProtocol, DEFAULT_TRUST_DOMAIN, HealthPolicy, LoadBalancingMode, Locality, NodePod, PortMapping, SameNode,
-    Service, ServicePorts, TunnelProtocol, Workload, WorkloadKind,
+    AppProtocol, DEFAULT_TRUST_DOMAIN, GatewayAddress, GatewayDestination, HealthPolicy, LoadBalancingMode, Locality,
+    NodePod, PortMapping, SameNode, Service, ServiceKey, ServicePorts, TunnelProtocol, WaypointFailure, Workload,
+    WorkloadKind,
 };
 use bytes::Bytes;
 use prost::Message;
@@ -13,9 +15,10 @@ use prost_types::Any;
 
 pub use authorization::authorization;
 
-use crate::proto::node;
 use crate::proto::workload as message;
+use crate::proto::workload::gateway_address::Destination;
 use crate::proto::workload::load_balancing::{HealthPolicy as Health, Mode, Scope};
+use crate::proto::{config, node};
 
 mod authorization;
 
@@ -25,7 +28,11 @@ pub(crate) const DEFAULT_SERVICE_ACCOUNT: &str = "default";
 /// The extension by which a workload says how traffic of its node reaches it. It holds a `StringValue`.
 pub(crate) const SAME_NODE_EXTENSION: &str = "ambit.io/same-node";
 
-/// The type of the extension's value.
+/// The extension by which a workload or service behind a waypoint says that it is to be reached without it
+/// while it is not there. It holds the `StringValue` `open`.
+pub(crate) const WAYPOINT_FAILURE_EXTENSION: &str = "ambit.io/waypoint-failure-mode";
+
+/// The type of the extensions' values.
 pub(crate) const STRING_VALUE: &str = "type.googleapis.com/google.protobuf.StringValue";
 
 /// An address resource of a workload.
@@ -62,7 +69,9 @@ pub fn workload(it: &Workload) -> message::Workload {
         network_mode: network_mode(it.host_network).into(),
         cluster_id: it.cluster.to_string(),
         locality: it.locality.as_deref().map(locality),
-        extensions: it.same_node.map(same_node).into_iter().collect(),
+        waypoint: it.waypoint.as_deref().map(waypoint),
+        native_tunnel: it.native_tunnel,
+        extensions: it.same_node.map(same_node).into_iter().chain(failure(it.waypoint_failure)).collect(),
         ..message::Workload::default()
     }
 }
@@ -79,6 +88,8 @@ pub fn service(it: &Service) -> message::Service {
         ports: it.ports.iter().map(|it| port(it.port, 0, it.app_protocol)).collect(),
         subject_alt_names: it.subject_alt_names.iter().map(ToString::to_string).collect(),
         load_balancing: load_balancing(it.load_balancing, it.health_policy),
+        waypoint: it.waypoint.as_deref().map(waypoint),
+        extensions: failure(it.waypoint_failure).into_iter().collect(),
         ..message::Service::default()
     }
 }
@@ -98,6 +109,13 @@ pub fn pod(it: &NodePod) -> node::Pod {
 #[must_use]
 pub fn trust_bundle(roots: &[Bytes]) -> node::TrustBundle {
     node::TrustBundle { roots: roots.to_vec() }
+}
+
+/// The labels of a workload.
+#[must_use]
+pub fn labels(it: &Workload) -> config::Labels {
+    let text = |(key, value): (&Arc<str>, &Arc<str>)| (key.to_string(), value.to_string());
+    config::Labels { labels: it.labels.iter().map(text).collect() }
 }
 
 /// A meshed namespace.
@@ -174,8 +192,32 @@ fn same_node(it: SameNode) -> message::Extension {
         SameNode::Direct => "direct",
         SameNode::Tunnel => "tunnel",
     };
+    extension(SAME_NODE_EXTENSION, word)
+}
+
+fn failure(it: WaypointFailure) -> Option<message::Extension> {
+    match it {
+        WaypointFailure::Closed => None,
+        WaypointFailure::Open => Some(extension(WAYPOINT_FAILURE_EXTENSION, "open")),
+    }
+}
+
+fn extension(name: &str, word: &str) -> message::Extension {
     let value = word.to_owned().encode_to_vec();
-    message::Extension { name: SAME_NODE_EXTENSION.into(), config: Some(Any { type_url: STRING_VALUE.into(), value }) }
+    message::Extension { name: name.into(), config: Some(Any { type_url: STRING_VALUE.into(), value }) }
+}
+
+fn waypoint(it: &GatewayAddress) -> message::GatewayAddress {
+    let destination = match &it.destination {
+        GatewayDestination::Hostname(ServiceKey { namespace, hostname }) => {
+            let (namespace, hostname) = (namespace.to_string(), hostname.to_string());
+            Destination::Hostname(message::NamespacedHostname { namespace, hostname })
+        }
+        GatewayDestination::Address(address) => {
+            Destination::Address(message::NetworkAddress { address: ip(*address), ..Default::default() })
+        }
+    };
+    message::GatewayAddress { destination: Some(destination), hbone_mtls_port: it.hbone_port.into() }
 }
 
 fn load_balancing(mode: LoadBalancingMode, health: HealthPolicy) -> Option<message::LoadBalancing> {

@@ -8,6 +8,7 @@
     reason = "generated: the .proto files say what there is to say"
 )]
 
+pub use ambit::config::v1 as config;
 pub use ambit::node::v1 as node;
 pub use envoy::service::discovery::v3 as discovery;
 pub use istio::security;
@@ -39,6 +40,11 @@ pub mod istio {
 }
 
 pub mod ambit {
+    pub mod config {
+        pub mod v1 {
+            tonic::include_proto!("ambit.config.v1");
+        }
+    }
     pub mod node {
         pub mod v1 {
             tonic::include_proto!("ambit.node.v1");

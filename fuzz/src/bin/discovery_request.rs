@@ -49,6 +49,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         service_account: "s".into(),
         pod: None,
         node: (bytes.len() % 2 == 0).then(|| "a".into()),
+        waypoint: None,
     };
     let discovery = Discovery::new(Arc::clone(&CACHE), Arc::new(Nobody), Arc::new(Counters::default()));
     let answers: Vec<_> =

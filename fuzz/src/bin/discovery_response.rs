@@ -42,5 +42,7 @@ fn read(type_url: TypeUrl, name: &str, body: &[u8]) {
         }
         TypeUrl::TrustBundle => drop(decoder.trust_bundle(name, body)),
         TypeUrl::MeshedNamespace => drop(decoder.meshed_namespace(name, body)),
+        TypeUrl::Object => drop(decoder.object(name, body)),
+        TypeUrl::Labels => drop(decoder.labels(name, body)),
     }
 }

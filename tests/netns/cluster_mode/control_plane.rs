@@ -212,7 +212,7 @@ impl Authenticator for Tokens {
             return Err(AuthError::Refused { reason: "nobody's".to_owned() });
         }
         let (namespace, service_account) = ("ambit-system".to_owned(), "ztunnel".to_owned());
-        Ok(Caller { namespace, service_account, pod: None, node: Some(token.to_owned()) })
+        Ok(Caller { namespace, service_account, pod: None, node: Some(token.to_owned()), waypoint: None })
     }
 }
 

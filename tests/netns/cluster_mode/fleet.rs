@@ -7,7 +7,7 @@ use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ambit_model::{Application, Identity, TunnelProtocol, Workload, WorkloadKind, WorkloadUid};
+use ambit_model::{Application, Identity, TunnelProtocol, WaypointFailure, Workload, WorkloadKind, WorkloadUid};
 use anyhow::{Context, Result};
 
 use ambit_tests::{Agent, AgentOptions, Pod, PodSpec, World};
@@ -119,6 +119,7 @@ pub(crate) fn workload(pod: &Pod, addresses: &[IpAddr]) -> Workload {
         node: pod.node().name().into(),
         locality: None,
         tunnel_protocol: TunnelProtocol::None,
+        native_tunnel: false,
         healthy: true,
         host_network: false,
         same_node: None,
@@ -131,6 +132,9 @@ pub(crate) fn workload(pod: &Pod, addresses: &[IpAddr]) -> Workload {
             workload_name: pod.name().into(),
             services: Arc::default(),
             authorization_policies: Arc::default(),
+            waypoint: None,
+            waypoint_failure: WaypointFailure::default(),
+            labels: Arc::default(),
             cluster: "Kubernetes".into(),
         }),
     }

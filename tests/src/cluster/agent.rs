@@ -80,12 +80,37 @@ impl Agent {
     /// # Errors
     /// Fails when it holds none.
     pub fn serial(&self, identity: &str) -> Result<String> {
+        self.of_certificate(identity, "serial")
+    }
+
+    /// The same certificate and those it was signed by, in PEM.
+    ///
+    /// # Errors
+    /// Fails when it holds none.
+    pub fn chain(&self, identity: &str) -> Result<String> {
+        self.of_certificate(identity, "chain")
+    }
+
+    fn of_certificate(&self, identity: &str, field: &str) -> Result<String> {
+        let dump = self.certificates()?;
+        let held = dump.pointer("/certificates").and_then(Value::as_array).context("no certificates")?;
+        let own = held.iter().find(|certificate| certificate.get("identity").is_some_and(|own| own == identity));
+        Ok(own.and_then(|own| own.get(field)?.as_str()).context("no such certificate")?.to_owned())
+    }
+
+    /// The roots it believes its peers behind, in PEM.
+    ///
+    /// # Errors
+    /// Fails when it does not say.
+    pub fn roots(&self) -> Result<String> {
+        Ok(self.certificates()?.pointer("/roots").and_then(Value::as_str).context("no roots")?.to_owned())
+    }
+
+    fn certificates(&self) -> Result<Value> {
         let ask = || http::request("GET", SocketAddr::from(([127, 0, 0, 1], ADMIN)), "/config_dump");
         let (_, dump) = self.node.netns().run(ask)??;
-        let dump: Value = serde_json::from_str(&dump)?;
-        let held = dump.pointer("/certificates/certificates").and_then(Value::as_array).context("no certificates")?;
-        let own = held.iter().find(|certificate| certificate.get("identity").is_some_and(|own| own == identity));
-        Ok(own.and_then(|own| own.get("serial")?.as_str()).context("no such certificate")?.to_owned())
+        let mut dump: Value = serde_json::from_str(&dump)?;
+        Ok(dump.get_mut("certificates").context("no certificates")?.take())
     }
 
     /// Waits until it is ready.

@@ -166,6 +166,15 @@ impl Pod {
         kubectl(&["--namespace", &self.namespace, "delete", "pod", &self.name, "--timeout=90s"]).map(drop)
     }
 
+    /// Deletes the object; what it runs ends when its node hears of it.
+    ///
+    /// # Errors
+    /// Fails when kubectl does.
+    pub fn delete_by_force(&self) -> Result<()> {
+        let force = ["--grace-period=0", "--force"];
+        kubectl(&[&["--namespace", &self.namespace, "delete", "pod", &self.name], &force[..]].concat()).map(drop)
+    }
+
     /// Waits until its containers have ended well.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 use super::{footprint, machine, write};
 use crate::command::{self, cargo};
 use crate::{cluster, packages, workspace};
-use stage::Stage;
+use stage::{Stage, mortal};
 
 #[derive(clap::Args)]
 pub(super) struct Options {
@@ -102,7 +102,7 @@ fn measure(programs: &Programs, pods: usize, options: &Options, phases: &mut Vec
 
 fn scale(program: &Path, stage: &Stage, pods: usize, options: &Options) -> Command {
     let (changes, churn) = if options.quick { (100, 10) } else { (500, 60) };
-    let mut command = command::program(program);
+    let mut command = mortal(program);
     command.arg("--kubeconfig").arg(stage.kubeconfig()).arg("--control-plane").arg(stage.address());
     for (flag, value) in
         [("--pods", pods), ("--streams", options.streams), ("--changes", changes), ("--churn-seconds", churn)]

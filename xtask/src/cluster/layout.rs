@@ -68,6 +68,9 @@ impl Member {
     }
 }
 
+/// What keeps a node's namespaces, by its name among the node's processes.
+pub(super) const HOLDER: &str = "holder";
+
 /// A node, 1 or 2.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Node(u8);
@@ -99,7 +102,7 @@ impl Node {
 
     /// The process that holds its namespaces.
     pub(super) fn holder(self) -> Result<u32> {
-        processes::running(&self.process("holder")).with_context(|| format!("{self} does not run"))
+        processes::running(&self.process(HOLDER)).with_context(|| format!("{self} does not run"))
     }
 }
 

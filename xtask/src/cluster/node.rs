@@ -1,6 +1,7 @@
 //! A node: containerd, kubelet and kube-proxy in namespaces of the node's own.
 
 use std::{
+    env,
     fs::File,
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
@@ -13,7 +14,7 @@ use anyhow::{Context, Result};
 
 use super::{
     cgroups, kubeconfig,
-    layout::{Node, PODS},
+    layout::{HOLDER, Node, PODS},
     mounts, network, own_images, processes, programs,
 };
 use crate::command;
@@ -88,23 +89,28 @@ pub(super) fn root(node: Node) -> Result<PathBuf> {
 
 /// A process that does nothing but keep the node's namespaces while everything else restarts.
 fn hold_namespaces(node: Node) -> Result<()> {
-    let name = node.process("holder");
-    if processes::running(&name).is_some() {
+    if processes::running(&node.process(HOLDER)).is_some() {
         return Ok(());
     }
-    // A namespace of cgroups begins where the process that makes it is. To end among the node's programs
-    // does no harm to this one, which has not much more to do.
-    let (cgroup, own) = (node.cgroup(), std::process::id());
-    cgroups::enter_top(&cgroup, own)?;
+    // A namespace of cgroups begins where the process that makes it is. That is another than this one, which may
+    // have more to do than the node has time to live: whoever is in its cgroup ends with it.
+    let own = env::current_exe().context("finding this program")?;
+    command::run(Command::new(own).args(["cluster", "hold-namespaces", &node.to_string()]))
+}
+
+/// Makes the node's namespaces and starts what keeps them, in a process that ends thereafter.
+pub(super) fn make_namespaces(node: Node) -> Result<()> {
+    let cgroup = node.cgroup();
+    cgroups::enter_top(&cgroup, std::process::id())?;
     let started = node.member().netns().run(|| {
         mounts::enter(node)?;
-        processes::ensure(&name, || {
+        processes::ensure(&node.process(HOLDER), || {
             let mut holder = Command::new("sleep");
             holder.arg("infinity");
             Ok(holder)
         })
     })?;
-    [started?, own].into_iter().try_for_each(|pid| cgroups::enter_programs(&cgroup, pid))
+    cgroups::enter_programs(&cgroup, started?)
 }
 
 fn daemon(node: Node, name: &str, arguments: impl FnOnce(&mut Command)) -> Result<()> {

@@ -34,6 +34,14 @@ pub(super) struct Rule {
     pub(super) message: &'static str,
 }
 
+/// What may be attached to objects of several sorts is attached in one way.
+pub(super) const ONE_ATTACHMENT: Rule = Rule {
+    at: "",
+    rule: "(has(self.selector) ? 1 : 0) + (has(self.targetRef) ? 1 : 0) + \
+           (has(self.targetRefs) && self.targetRefs.size() > 0 ? 1 : 0) <= 1",
+    message: "only one of selector, targetRef and targetRefs can be set",
+};
+
 impl Definition {
     /// The whole object.
     pub(super) fn object(&self, mut spec: Value) -> Result<Value> {
@@ -68,7 +76,7 @@ impl Definition {
                     "plural": self.plural,
                     "singular": kind.to_lowercase(),
                     "shortNames": self.short,
-                    "categories": ["istio-io"],
+                    "categories": [category(group)],
                 },
                 "versions": versions,
             },
@@ -111,4 +119,11 @@ impl Definition {
         let field = field.and_then(Value::as_object_mut);
         field.with_context(|| format!("{} has no field {path}", self.kind))
     }
+}
+
+/// What `kubectl get` takes for all kinds of one maker: the last two names of the group.
+fn category(group: &str) -> String {
+    let mut names = group.rsplitn(3, '.');
+    let (last, before) = (names.next().unwrap_or_default(), names.next().unwrap_or_default());
+    format!("{before}-{last}")
 }

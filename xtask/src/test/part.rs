@@ -12,6 +12,8 @@ pub(super) enum Part {
     Ebpf,
     /// Nodes and pods as network namespaces, with the real agent.
     Netns,
+    /// A waypoint between real clients and backends, field by field.
+    Waypoint,
     /// Unmodified programs across the mesh: nginx, redis, postgres, mariadb, a virtual machine.
     Programs,
     /// The tunnel protocol against a stock Envoy.
@@ -25,11 +27,12 @@ pub(super) enum Part {
 }
 
 impl Part {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Unit,
         Self::Docs,
         Self::Ebpf,
         Self::Netns,
+        Self::Waypoint,
         Self::Programs,
         Self::Interop,
         Self::Fuzz,
@@ -44,6 +47,7 @@ impl Part {
             Self::Docs => "docs",
             Self::Ebpf => "ebpf",
             Self::Netns => "netns",
+            Self::Waypoint => "waypoint",
             Self::Programs => "programs",
             Self::Interop => "interop",
             Self::Fuzz => "fuzz",
@@ -54,7 +58,12 @@ impl Part {
 
     /// Whether the agent is started, which takes root.
     pub(super) fn needs_agent(self) -> bool {
-        matches!(self, Self::Ebpf | Self::Netns | Self::Programs | Self::Interop)
+        matches!(self, Self::Ebpf | Self::Netns | Self::Waypoint | Self::Programs | Self::Interop)
+    }
+
+    /// Whether a waypoint is started.
+    pub(super) fn needs_waypoint(self) -> bool {
+        matches!(self, Self::Waypoint)
     }
 
     /// Whether anything is compiled that embeds the kernel object.
@@ -70,6 +79,7 @@ impl Part {
             Self::Unit => &["gcc", "libc6-dev"],
             Self::Fuzz => &["gcc", "g++", "libc6-dev"],
             Self::Ebpf => &["gcc", "libc6-dev", "iproute2"],
+            Self::Waypoint => &["gcc", "libc6-dev", "iproute2", "util-linux", "tcpdump", "curl"],
             Self::Netns => &[
                 "gcc",
                 "libc6-dev",

@@ -15,9 +15,13 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("ambit-model", &[]),
     ("ambit-resources", &[]),
     ("ambit-sys", &[]),
+    ("ambit-jwt", &[]),
     ("ambit-policy", &["ambit-model"]),
-    ("ambit-compile", &["ambit-model", "ambit-resources"]),
+    ("ambit-l7", &["ambit-model"]),
+    ("ambit-balance", &["ambit-l7", "ambit-model"]),
+    ("ambit-compile", &["ambit-l7", "ambit-model", "ambit-resources"]),
     ("ambit-state", &["ambit-model", "ambit-policy"]),
+    ("ambit-folder", &["ambit-compile", "ambit-resources"]),
     ("ambit-ebpf-loader", &["ambit-ebpf-types", "ambit-model"]),
     ("ambit-identity", &["ambit-model"]),
     ("ambit-hbone", &["ambit-model"]),
@@ -38,12 +42,16 @@ const LAYERS: &[(&str, &[&str])] = &[
 
 /// What a program that ships may use; never another program.
 const LIBRARIES: &[&str] = &[
+    "ambit-balance",
     "ambit-cni",
     "ambit-compile",
     "ambit-ebpf-loader",
     "ambit-ebpf-types",
+    "ambit-folder",
     "ambit-hbone",
     "ambit-identity",
+    "ambit-jwt",
+    "ambit-l7",
     "ambit-model",
     "ambit-policy",
     "ambit-resources",
@@ -55,7 +63,16 @@ const LIBRARIES: &[&str] = &[
 ];
 
 /// Members that do no I/O, and so have no use for a runtime, not even through another crate.
-const PURE: [&str; 5] = ["ambit-model", "ambit-resources", "ambit-policy", "ambit-compile", "ambit-state"];
+const PURE: [&str; 8] = [
+    "ambit-model",
+    "ambit-jwt",
+    "ambit-resources",
+    "ambit-policy",
+    "ambit-l7",
+    "ambit-balance",
+    "ambit-compile",
+    "ambit-state",
+];
 
 /// What the checks read of `cargo metadata`.
 #[derive(Deserialize)]

@@ -32,7 +32,7 @@ pub(crate) fn follow(
 ) {
     let options = ClientOptions {
         node: node(config, control_plane),
-        types: TypeUrl::ALL.map(|of| (of, Subscription::Wildcard)).to_vec(),
+        types: TypeUrl::OF_AGENTS.map(|of| (of, Subscription::Wildcard)).to_vec(),
         held: cluster.versions(),
     };
     let mut listener =

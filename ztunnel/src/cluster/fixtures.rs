@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ambit_model::{Application, Identity, NodePod, TunnelProtocol, Workload, WorkloadKind, WorkloadUid};
+use ambit_model::{
+    Application, Identity, NodePod, TunnelProtocol, WaypointFailure, Workload, WorkloadKind, WorkloadUid,
+};
 
 /// A pod's workload in namespace `shop`.
 pub(crate) fn workload(name: &str, addresses: &[IpAddr]) -> Workload {
@@ -13,6 +15,7 @@ pub(crate) fn workload(name: &str, addresses: &[IpAddr]) -> Workload {
         node: "node-1".into(),
         locality: None,
         tunnel_protocol: TunnelProtocol::None,
+        native_tunnel: false,
         healthy: true,
         host_network: false,
         same_node: None,
@@ -25,6 +28,9 @@ pub(crate) fn workload(name: &str, addresses: &[IpAddr]) -> Workload {
             workload_name: name.into(),
             services: Arc::default(),
             authorization_policies: Arc::default(),
+            waypoint: None,
+            waypoint_failure: WaypointFailure::default(),
+            labels: Arc::default(),
             cluster: "Kubernetes".into(),
         }),
     }

@@ -89,6 +89,8 @@ impl Mesh {
             TypeUrl::MeshedNamespace => {
                 self.meshed.insert(self.decoder.meshed_namespace(name, body.clone())?);
             }
+            // Waypoints'.
+            TypeUrl::Object | TypeUrl::Labels => {}
         }
         Ok(())
     }
@@ -117,6 +119,7 @@ impl Mesh {
             TypeUrl::MeshedNamespace => {
                 self.meshed.remove(name);
             }
+            TypeUrl::Object | TypeUrl::Labels => {}
         }
         Ok(())
     }

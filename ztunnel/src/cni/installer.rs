@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ambit_cni::{PLUGIN, conflist, replace};
+use ambit_folder::{Changed, Watch};
 use ambit_runtime::{Condition, Drain};
 
 use super::networks::{self, NetworksError};
 use super::settings::Settings;
 use crate::failure::error_chain;
-use crate::folder_watch::{Changed, Watch};
 
 /// How often it is looked after even where the kernel reports nothing.
 const LOOK: Duration = Duration::from_secs(10);

@@ -15,7 +15,8 @@ pub(crate) struct ControlPlaneArgs {
     #[arg(long, env = "AMBIT_CONTROL_PLANE", value_name = "ADDRESS", conflicts_with = "config")]
     pub(crate) control_plane: Option<String>,
 
-    /// Certificates (PEM) behind which the control plane is believed; read again for every connection.
+    /// Certificates (PEM) behind which the control plane is believed, as it is behind those it said itself; read
+    /// again for every connection.
     #[arg(
         long,
         env = "AMBIT_CONTROL_PLANE_ROOTS",

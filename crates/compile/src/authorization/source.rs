@@ -79,7 +79,7 @@ fn principals_of(trust_domain: &StringMatch) -> Option<StringMatch> {
 }
 
 /// A service account says all that a principal and a namespace say, and the API allows no mixture.
-fn check_exclusive(source: &resources::Source, at: &FieldPath, findings: &mut Findings<'_>) {
+pub(crate) fn check_exclusive(source: &resources::Source, at: &FieldPath, findings: &mut Findings<'_>) {
     let others = [
         (&source.principals, "principals"),
         (&source.not_principals, "notPrincipals"),

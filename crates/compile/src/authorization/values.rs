@@ -13,26 +13,29 @@ use crate::Problem;
 use crate::findings::Findings;
 
 /// Texts with the users' stars.
-pub(super) fn patterns(values: &[String], at: &FieldPath, findings: &mut Findings<'_>) -> Vec<StringMatch> {
-    all(values, at, findings, |value| {
-        // One star, and that at one end: any other would be taken for a letter.
-        let inner = value.strip_suffix('*').or_else(|| value.strip_prefix('*')).unwrap_or(value);
-        if inner.contains('*') {
-            return Err(Problem::Pattern { value: value.to_owned() });
-        }
-        Ok(StringMatch::parse(value))
-    })
+pub(crate) fn patterns(values: &[String], at: &FieldPath, findings: &mut Findings<'_>) -> Vec<StringMatch> {
+    all(values, at, findings, pattern)
+}
+
+/// A text with a star, or none: one, and that at one end; any other would be taken for a letter.
+pub(crate) fn pattern(value: &str) -> Result<StringMatch, Problem> {
+    let inner = value.strip_suffix('*').or_else(|| value.strip_prefix('*')).unwrap_or(value);
+    match inner.contains('*') {
+        _ if value.is_empty() => Err(Problem::EmptyValue),
+        true => Err(Problem::Pattern { value: value.to_owned() }),
+        false => Ok(StringMatch::parse(value)),
+    }
 }
 
 /// Principals: as [`patterns`], and with or without the scheme.
-pub(super) fn principals(values: &[String], at: &FieldPath, findings: &mut Findings<'_>) -> Vec<StringMatch> {
+pub(crate) fn principals(values: &[String], at: &FieldPath, findings: &mut Findings<'_>) -> Vec<StringMatch> {
     let bare: Vec<String> =
         values.iter().map(|value| value.strip_prefix(SPIFFE_SCHEME).unwrap_or(value).to_owned()).collect();
     patterns(&bare, at, findings)
 }
 
 /// `<service account>` of the policy's namespace, or `<namespace>/<service account>`.
-pub(super) fn service_accounts(
+pub(crate) fn service_accounts(
     values: &[String],
     namespace: &str,
     at: &FieldPath,
@@ -48,7 +51,7 @@ pub(super) fn service_accounts(
 }
 
 /// Addresses and address blocks.
-pub(super) fn blocks(values: &[String], at: &FieldPath, findings: &mut Findings<'_>) -> Vec<IpNet> {
+pub(crate) fn blocks(values: &[String], at: &FieldPath, findings: &mut Findings<'_>) -> Vec<IpNet> {
     all(values, at, findings, |value| {
         let block = value.parse::<IpNet>().ok().or_else(|| value.parse::<IpAddr>().ok().map(IpNet::from));
         block.map(canonical).ok_or_else(|| Problem::Cidr { value: value.to_owned() })
@@ -56,7 +59,7 @@ pub(super) fn blocks(values: &[String], at: &FieldPath, findings: &mut Findings<
 }
 
 /// Ports.
-pub(super) fn ports(values: &[String], at: &FieldPath, findings: &mut Findings<'_>) -> Vec<u16> {
+pub(crate) fn ports(values: &[String], at: &FieldPath, findings: &mut Findings<'_>) -> Vec<u16> {
     all(values, at, findings, |value| port(value).ok_or_else(|| Problem::Port { value: value.to_owned() }))
 }
 

@@ -72,6 +72,7 @@ fn scripts_see_the_same() {
             "healthy": true,
             "services": ["web.shop.svc.cluster.local"],
             "policies": ["istio-system/ambit_strict", "shop/web-deny-client", "shop/web-only-client"],
+            "waypoint": null,
         }))
     );
 }

@@ -59,6 +59,9 @@ impl World {
     fn replace(&mut self, id: &ObjectId, before: Other, after: Other) {
         self.marked.issues.insert(id.clone());
         if before != after {
+            if id.kind == Kind::Namespace {
+                return self.change_namespace(id, before.space(), after.space());
+            }
             self.change(id, before, false);
             self.change(id, after, true);
         }
@@ -67,18 +70,10 @@ impl World {
     /// A meaning comes, or goes.
     fn change(&mut self, id: &ObjectId, means: Other, comes: bool) {
         match means {
-            Other::Nothing => {}
+            Other::Nothing | Other::Namespace(_) => {}
             Other::Node(site) => {
                 self.change_node(&id.name, site.locality.clone().filter(|_| comes));
                 site.addresses.iter().for_each(|address| self.give(*address, id, comes));
-            }
-            Other::Namespace(wish) => {
-                self.mark_namespace(&id.name);
-                if comes {
-                    self.namespaces.insert(Arc::clone(&id.name), wish);
-                } else {
-                    self.namespaces.remove(&id.name);
-                }
             }
             Other::Service(frontend) => self.change_frontend(id, &frontend, comes),
             Other::Slice(slice) => {
@@ -91,6 +86,9 @@ impl World {
             }
             Other::Authorization(policy) => self.change_policy(&policy, comes),
             Other::PeerAuthentication(modes) => self.change_modes(id, &modes, comes),
+            Other::Attached(targets) => self.change_attached(id, &targets, comes),
+            Other::Gateway(gateway) => self.change_gateway(id, &gateway, comes),
+            Other::WaypointClass => self.change_waypoint_class(&id.name, comes),
         }
     }
 
@@ -143,6 +141,7 @@ impl World {
     fn change_frontend(&mut self, id: &ObjectId, frontend: &Arc<Frontend>, comes: bool) {
         let key = &frontend.service.key;
         self.mark_service(key);
+        self.ask(frontend.ask.waypoint.as_ref(), id, comes);
         for address in &frontend.service.addresses {
             if id.kind == Kind::Service {
                 self.give(*address, id, comes);

@@ -5,13 +5,15 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use ambit_model::{PolicyKey, SameNode, WorkloadUid};
+use ambit_resources::ObjectId;
 
 use super::{World, id_of};
-use crate::Tunnels;
 use crate::enrolment::Wish;
 use crate::instance::{Face, Instance, InstanceKind};
 use crate::peer_authentication::Standing;
 use crate::replica::Replica;
+use crate::waypoint::Choice;
+use crate::{Tunnels, workload_entry};
 
 /// Where a workload stands among the others.
 #[derive(Debug, Default)]
@@ -23,6 +25,8 @@ struct Position {
     leaving: bool,
     /// The namespace of a pod that wishes to be enrolled for itself.
     wishing: Option<Arc<str>>,
+    /// The waypoint it asks for itself, and the object that does.
+    waypoint: Option<(Choice, ObjectId)>,
 }
 
 impl Position {
@@ -35,6 +39,7 @@ impl Position {
             written: instance.addresses().to_vec(),
             leaving: instance.leaving,
             wishing: wishes.then(|| Arc::clone(&instance.workload.namespace)),
+            waypoint: instance.waypoint().and_then(|choice| Some((choice, id_of(instance)?))),
         }
     }
 }
@@ -68,6 +73,10 @@ impl World {
                 self.stand(&last.standing, &Standing::default(), None);
             }
             after.replica.iter().for_each(|replica| self.replicas.join(replica, uid));
+        }
+        if before.waypoint != after.waypoint {
+            before.waypoint.iter().for_each(|(choice, id)| self.ask(Some(choice), id, false));
+            after.waypoint.iter().for_each(|(choice, id)| self.ask(Some(choice), id, true));
         }
         if before.node != after.node {
             self.leave_node(&before.node, uid);
@@ -129,17 +138,26 @@ impl World {
         }
     }
 
-    /// A namespace's wish, and so all its pods, must be looked at again.
-    pub(super) fn mark_namespace(&mut self, namespace: &Arc<str>) {
-        self.mark_meshed(namespace);
-        let first = WorkloadUid::pod(&self.shared.options.cluster, namespace, "");
-        let pods = self.workloads.range((Bound::Included(&first), Bound::Unbounded));
-        let pods = pods.take_while(|(uid, _)| uid.as_str().starts_with(first.as_str()));
-        let pods: Vec<_> = pods.map(|(uid, _)| uid.clone()).collect();
-        pods.iter().for_each(|uid| self.mark_workload(uid));
+    /// All pods of a namespace must be looked at again.
+    pub(super) fn mark_pods(&mut self, namespace: &str) {
+        self.mark_from(&WorkloadUid::pod(&self.shared.options.cluster, namespace, ""));
     }
 
-    fn mark_meshed(&mut self, namespace: &Arc<str>) {
+    /// All pods and WorkloadEntries of a namespace must be looked at again.
+    pub(super) fn mark_workloads(&mut self, namespace: &str) {
+        self.mark_pods(namespace);
+        self.mark_from(&workload_entry::uid(&self.shared.options.cluster, namespace, ""));
+    }
+
+    /// All whose uids begin with this one.
+    fn mark_from(&mut self, first: &WorkloadUid) {
+        let all = self.workloads.range((Bound::Included(first), Bound::Unbounded));
+        let all = all.take_while(|(uid, _)| uid.as_str().starts_with(first.as_str()));
+        let all: Vec<_> = all.map(|(uid, _)| uid.clone()).collect();
+        all.iter().for_each(|uid| self.mark_workload(uid));
+    }
+
+    pub(super) fn mark_meshed(&mut self, namespace: &Arc<str>) {
         let meshed = self.is_meshed(namespace);
         self.marked.namespaces.entry(Arc::clone(namespace)).or_insert(meshed);
     }
@@ -147,15 +165,14 @@ impl World {
     /// Whether a pod of a namespace must be taken for one that is to be enrolled while nobody can tell: the
     /// namespace wishes for it, or some pod there for itself.
     pub(super) fn is_meshed(&self, namespace: &str) -> bool {
-        let wish = self.namespaces.get(namespace).copied().unwrap_or_default();
-        let wished = wish.enrolled == Some(true) || self.wishing.contains_key(namespace);
+        let wish = self.namespaces.get(namespace).and_then(|space| space.wish.enrolled);
+        let wished = wish == Some(true) || self.wishing.contains_key(namespace);
         wished && !self.shared.options.dissolve
     }
 
     pub(super) fn mark_policy(&mut self, key: &PolicyKey) {
         if !self.marked.authorizations.contains_key(key) {
-            let before = self.policies.get(key).map(|selected| &selected.authorization);
-            let before = before.or_else(|| self.peers.policy(key)).cloned();
+            let before = self.authorization(key).cloned();
             self.marked.authorizations.insert(key.clone(), before);
         }
     }
@@ -165,7 +182,7 @@ impl World {
     /// plaintext.
     pub(super) fn wish_of(&self, instance: &Instance) -> (Option<bool>, Option<SameNode>) {
         let is_pod = instance.kind == InstanceKind::Pod;
-        let namespace = self.namespaces.get(&instance.workload.namespace).filter(|_| is_pod).copied();
+        let namespace = self.namespaces.get(&instance.workload.namespace).filter(|_| is_pod).map(|space| space.wish);
         let told = !is_pod || namespace.is_some() || self.shared.options.tunnels == Tunnels::AsWished;
         let Wish { enrolled, same_node } = instance.wish.or(namespace.unwrap_or_default());
         let enrolled = enrolled.or(told.then_some(false));

@@ -30,12 +30,21 @@ impl World {
             self.marked.cost.replicas += 1;
             self.bind(&replica);
         }
-        let marked = std::mem::take(&mut self.marked);
-        let mut delta = Delta { cost: marked.cost, ..Delta::default() };
-        delta.cost.workloads += marked.workloads.len();
-        let Marked { workloads, services, authorizations, namespaces, issues, .. } = marked;
+        let mut delta = Delta::default();
+        // Services go before workloads, which are denied to others where a service is to be reached by a waypoint
+        // only, and workloads before policies, which name those that are waypoints.
+        for (key, before) in std::mem::take(&mut self.marked.services) {
+            self.adapt(&key, before.as_ref());
+            let after = self.service(&key);
+            if before != after {
+                delta.services.push((key, after));
+            }
+        }
+        let workloads = std::mem::take(&mut self.marked.workloads);
+        self.marked.cost.workloads += workloads.len();
         for (uid, before) in workloads {
             let after = self.compile_workload(&uid, &before);
+            self.follow_waypoint(&uid, after.workload.as_deref());
             if before.workload != after.workload {
                 delta.workloads.push((uid.clone(), after.workload));
             }
@@ -43,16 +52,11 @@ impl World {
                 delta.pods.push((uid, after.pod.map(Arc::new)));
             }
         }
-        for (key, before) in services {
-            self.reduce(&key);
-            let after = self.service(&key);
-            if before != after {
-                delta.services.push((key, after));
-            }
-        }
+        self.compile_guards();
+        let Marked { authorizations, namespaces, issues, cost, .. } = std::mem::take(&mut self.marked);
+        delta.cost = cost;
         for (key, before) in authorizations {
-            let after = self.policies.get(&key).map(|selected| &selected.authorization);
-            let after = after.or_else(|| self.peers.policy(&key)).cloned();
+            let after = self.authorization(&key).cloned();
             if before != after {
                 delta.authorizations.push((key, after));
             }
@@ -64,17 +68,26 @@ impl World {
         (delta, issues.into_iter().collect())
     }
 
-    /// Leaves out the addresses a service must do without. Depends on the object whose the service is, and on
-    /// who has the addresses.
-    fn reduce(&mut self, key: &ServiceKey) {
-        self.reduced.remove(key);
-        let Some((owner, frontend)) = self.frontends.find(key) else { return };
-        let service = &frontend.service;
-        let taken = self.taken_from(owner, service);
-        if !taken.is_empty() {
-            let rest = service.addresses.iter().filter(|address| taken.iter().all(|(other, _)| other != *address));
-            let reduced = Service { addresses: rest.copied().collect(), ..Service::clone(service) };
-            self.reduced.insert(key.clone(), Arc::new(reduced));
+    /// Puts a service behind its waypoint, and leaves out the addresses it must do without. Depends on the object
+    /// whose the service is, on its namespace, on the waypoint, and on who has the addresses.
+    fn adapt(&mut self, key: &ServiceKey, before: Option<&Arc<Service>>) {
+        self.adapted.remove(key);
+        let found = self.frontends.find(key).map(|(owner, frontend)| (owner.clone(), Arc::clone(frontend)));
+        let Some((owner, frontend)) = found else {
+            self.guards.guard(key, None);
+            return;
+        };
+        let behind = self.service_behind(&owner, &frontend);
+        let held = &frontend.service;
+        let taken = self.taken_from(&owner, held);
+        if !taken.is_empty() || behind.is_some() {
+            let rest = held.addresses.iter().filter(|address| taken.iter().all(|(other, _)| other != *address));
+            let (waypoint, waypoint_failure) = behind.unzip();
+            let waypoint_failure = waypoint_failure.unwrap_or_default();
+            let addresses = rest.copied().collect();
+            let adapted = Service { addresses, waypoint, waypoint_failure, ..Service::clone(held) };
+            let same = before.filter(|before| ***before == adapted).cloned();
+            self.adapted.insert(key.clone(), same.unwrap_or_else(|| Arc::new(adapted)));
         }
     }
 
@@ -102,7 +115,10 @@ impl World {
             | Other::Namespace(_)
             | Other::Service(_)
             | Other::Authorization(_)
-            | Other::PeerAuthentication(_) => return,
+            | Other::PeerAuthentication(_)
+            | Other::Attached(_)
+            | Other::Gateway(_)
+            | Other::WaypointClass => return,
         };
         for Wanted { pod, services, workload } in wanted {
             let known = self.known(pod, &workload, owner);
@@ -152,7 +168,10 @@ impl World {
     /// A workload. Depends on its object, its namespace and node, on the services and policies that select
     /// it or name it, and on who else claims its addresses.
     fn compile_workload(&mut self, uid: &WorkloadUid, before: &Face) -> Face {
-        let Some(instance) = self.workloads.get(uid) else { return Face::default() };
+        let Some(instance) = self.workloads.get(uid) else {
+            self.guards.forget(uid);
+            return Face::default();
+        };
         let (enrol, same_node) = self.wish_of(instance);
         let held = &*instance.workload;
         let mut addresses = held.addresses.clone();
@@ -168,6 +187,7 @@ impl World {
             InstanceKind::Entry | InstanceKind::Endpoint => held.locality.clone(),
         };
         let tunnel_protocol = instance.tunnel(enrol == Some(true), &self.shared);
+        let native_tunnel = instance.is_native(enrol == Some(true));
         let application = Arc::clone(&held.application);
         let (uid, node) = (held.uid.clone(), Arc::clone(&held.node));
         let (healthy, host_network) = (held.healthy, held.host_network);
@@ -178,6 +198,7 @@ impl World {
             node,
             locality,
             tunnel_protocol,
+            native_tunnel,
             healthy,
             host_network,
             same_node,
@@ -197,24 +218,37 @@ impl World {
     fn application(&mut self, uid: &WorkloadUid, held: &Arc<Application>) -> Arc<Application> {
         let instance = self.workloads.get(uid);
         let group = instance.and_then(|it| self.replicas.group(it.replica.as_ref()?));
-        let Binding { mut services, policies } = group.map(|group| group.binding.clone()).unwrap_or_default();
-        let mut named = self.endpoints.services_of(uid).peekable();
-        if named.peek().is_some() {
-            let own = services.iter().map(|(service, ports)| (service.clone(), ports.to_vec()));
-            let mut all: BTreeMap<_, Vec<_>> = own.collect();
-            for (service, ports) in named {
-                let mine = all.entry(service.clone()).or_default();
-                mine.extend(ports);
-                mine.sort_unstable_by_key(|port| (port.service_port, port.target_port));
-                mine.dedup();
-            }
-            services = self.shared.services.share(all.into_iter().collect::<Services>());
-        }
-        if held.services == services && held.authorization_policies == policies {
+        let Binding { services, policies } = group.map(|group| group.binding.clone()).unwrap_or_default();
+        let services = self.with_named(uid, services);
+        let behind = self.workload_behind(uid, &services);
+        let policies = self.with_guards(uid, &services, policies, behind.as_ref());
+        let (waypoint, waypoint_failure) = behind.map(|(_, address, failure)| (address, failure)).unzip();
+        let waypoint_failure = waypoint_failure.unwrap_or_default();
+        let same = held.services == services && held.authorization_policies == policies;
+        if same && held.waypoint == waypoint && held.waypoint_failure == waypoint_failure {
             return Arc::clone(held);
         }
-        let application = Application { services, authorization_policies: policies, ..Application::clone(held) };
+        let authorization_policies = policies;
+        let held = Application::clone(held);
+        let application = Application { services, authorization_policies, waypoint, waypoint_failure, ..held };
         self.shared.applications.share(application)
+    }
+
+    /// The services that select a workload, with those that others put it behind by its name or address.
+    fn with_named(&mut self, uid: &WorkloadUid, services: Arc<Services>) -> Arc<Services> {
+        let mut named = self.endpoints.services_of(uid).peekable();
+        if named.peek().is_none() {
+            return services;
+        }
+        let own = services.iter().map(|(service, ports)| (service.clone(), ports.to_vec()));
+        let mut all: BTreeMap<_, Vec<_>> = own.collect();
+        for (service, ports) in named {
+            let mine = all.entry(service.clone()).or_default();
+            mine.extend(ports);
+            mine.sort_unstable_by_key(|port| (port.service_port, port.target_port));
+            mine.dedup();
+        }
+        self.shared.services.share(all.into_iter().collect::<Services>())
     }
 }
 

@@ -12,6 +12,7 @@ use crate::{Delta, Input, Options, Store, Tunnels};
 mod cost;
 mod endpoints;
 mod random;
+mod waypoints;
 
 fn object(api_version: &str, kind: &str, name: &str, rest: &Value) -> Value {
     let mut object = json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": name, "namespace": "shop"}});

@@ -25,11 +25,13 @@ fn request_arrives_whole() {
         sent.baggage = Some(baggage.header());
         sent.forwarded = Some(Forwarded { client, host: Some("web.shop".to_owned()) });
         sent.traceparent = Some(TraceParent::random());
+        sent.client_principal = Some(Identity::new("cluster.local", "shop", "cart"));
         let check = async {
             let got = server.requests.recv().await.unwrap();
             assert_eq!(*got.authority(), sent.authority);
             assert_eq!((got.baggage(), got.forwarded()), (Some(baggage), sent.forwarded.clone()));
             assert_eq!(got.traceparent(), sent.traceparent);
+            assert_eq!(got.client_principal(), Ok(sent.client_principal.clone()));
             got.accept().unwrap()
         };
         let (near, mut far) = tokio::join!(tunnel.open(&sent), check);

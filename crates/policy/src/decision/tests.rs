@@ -19,7 +19,8 @@ fn key(name: &str) -> PolicyKey {
 }
 
 fn facts(source: Option<&Identity>) -> Facts<'_> {
-    Facts { source, source_ip: [10, 0, 0, 1].into(), destination_ip: [10, 0, 0, 2].into(), destination_port: 80 }
+    let (source_ip, destination_ip) = ([10, 0, 0, 1].into(), [10, 0, 0, 2].into());
+    Facts { source, peer: source, source_ip, destination_ip, destination_port: 80 }
 }
 
 fn denied_by(name: &str) -> Option<DenyReason> {
@@ -82,6 +83,33 @@ fn strict_denies_exactly_where_no_principal_is_present() {
     let identity = Identity::new("cluster.local", "shop", "cart");
     assert_eq!(decide([&strict], &facts(None)).permit().err(), denied_by("strict"));
     assert!(decide([&strict], &facts(Some(&identity))).permit().is_ok());
+}
+
+#[test]
+fn a_waypoint_is_judged_by_the_policy_against_going_round_it_and_its_client_by_all_others() {
+    let [client, waypoint, other] = ["client", "waypoint", "other"].map(|name| Identity::new("td", "shop", name));
+    let naming = |name: &str, m: Match| Authorization {
+        rules: vec![Rule { clauses: vec![Clause { matches: vec![m] }] }],
+        ..policy(name, Action::Deny, false, &[])
+    };
+    let principal = |identity: &Identity| vec![StringMatch::Exact(identity.principal().into())];
+    let round = "converted_waypoint_web";
+    let policies = [
+        naming(round, Match { not_principals: principal(&waypoint), ..Match::default() }),
+        naming("other", Match { principals: principal(&other), ..Match::default() }),
+        naming("waypoint", Match { principals: principal(&waypoint), ..Match::default() }),
+    ];
+    for (source, peer, expected) in [
+        (Some(&client), Some(&waypoint), None),
+        (Some(&other), Some(&waypoint), denied_by("other")),
+        (Some(&client), Some(&client), denied_by(round)),
+        (Some(&client), Some(&other), denied_by(round)),
+        (Some(&waypoint), Some(&waypoint), denied_by("waypoint")),
+        (None, None, denied_by(round)),
+    ] {
+        let facts = Facts { peer, ..facts(source) };
+        assert_eq!(decide(&policies, &facts).permit().err(), expected, "{source:?} by {peer:?}");
+    }
 }
 
 #[test]

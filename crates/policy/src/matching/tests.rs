@@ -9,6 +9,7 @@ fn holds(m: &Match, identified: bool) -> bool {
     let identity = Identity::new(SHOP_CART.0, SHOP_CART.1, SHOP_CART.2);
     let facts = Facts {
         source: identified.then_some(&identity),
+        peer: None,
         source_ip: [10, 0, 0, 1].into(),
         destination_ip: [10, 0, 1, 2].into(),
         destination_port: 80,
@@ -138,6 +139,7 @@ fn emptiness_on_every_level() {
         };
         let facts = Facts {
             source: None,
+            peer: None,
             source_ip: [10, 0, 0, 1].into(),
             destination_ip: [10, 0, 1, 2].into(),
             destination_port: 80,

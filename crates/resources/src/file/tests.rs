@@ -70,9 +70,16 @@ fn other_kinds_get_one_word_and_slips_of_the_pen_an_error() {
         ("apps/v1", "Deployment", "info: kind: Deployment"),
         ("v1", "ConfigMap", "info"),
         ("serving.knative.dev/v1", "Service", "info"),
-        ("networking.istio.io/v1", "VirtualService", "info"),
+        ("networking.istio.io/v1", "EnvoyFilter", "info"),
+        ("networking.istio.io/v1", "Gateway", "info"),
+        ("gateway.networking.k8s.io/v1alpha2", "UDPRoute", "info"),
+        ("k8s.nginx.org/v1", "VirtualServer", "info"),
+        ("kuadrant.io/v1", "RateLimitPolicy", "info"),
+        ("gateway.networking.k8s.io/v1alpha1", "HTTPRoute", "did you mean gateway.networking.k8s.io/v1 HTTPRoute?"),
+        ("gateway.networking.k8s.io/v1", "HttpRoute", "did you mean gateway.networking.k8s.io/v1 HTTPRoute?"),
+        ("ambit.io/v1", "RateLimitPolicy", "did you mean ambit.io/v1alpha1 RateLimitPolicy?"),
         ("networking.istio.io/v2", "ServiceEntry", "did you mean networking.istio.io/v1 ServiceEntry?"),
-        ("security.istio.io/v1", "RequestAuthentication", "info"),
+        ("security.istio.io/v1", "RequestAuthentification", "did you mean security.istio.io/v1 RequestAuthentication?"),
         ("security.istio.io/v1", "AuthorisationPolicy", "error: kind: there is no kind AuthorisationPolicy"),
         ("security.istio.io/v2", "AuthorizationPolicy", "error: kind: there is no kind AuthorizationPolicy"),
         ("security.istio.oi/v1", "PeerAuthentication", "did you mean security.istio.io/v1 PeerAuthentication?"),
@@ -133,7 +140,7 @@ fn a_typo_in_a_kubernetes_object_is_a_warning() {
         found,
         [
             "f.yaml:12: warning: Pod shop/web-5d8f-x: metadata.lables: unknown field; did you mean labels?",
-            "f.yaml:17: warning: Pod shop/web-5d8f-x: spec.nodename: unknown field",
+            "f.yaml:17: warning: Pod shop/web-5d8f-x: spec.nodename: unknown field; did you mean nodeName?",
         ]
     );
 }

@@ -110,8 +110,17 @@ fn is_local_host(host: &str) -> bool {
 /// The first value of a query parameter, decoded; `None` where it is missing or no text.
 #[must_use]
 pub fn query(request: &Parts, name: &str) -> Option<String> {
-    let pairs = request.uri.query()?.split('&');
-    decode(pairs.filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name)?.1)
+    decode(values(request, name).next()?)
+}
+
+/// All values of a query parameter, decoded; without those that are no text.
+pub fn query_all(request: &Parts, name: &str) -> impl Iterator<Item = String> {
+    values(request, name).filter_map(decode)
+}
+
+fn values<'a>(request: &'a Parts, name: &str) -> impl Iterator<Item = &'a str> {
+    let pairs = request.uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
+    pairs.filter(move |(key, _)| *key == name).map(|(_, value)| value)
 }
 
 fn decode(text: &str) -> Option<String> {

@@ -130,7 +130,7 @@ impl Fields {
     }
 }
 
-fn write_now(out: &mut String) {
+pub(crate) fn write_now(out: &mut String) {
     // Writing to a string fails only where the formatter does, on a clock before 1970.
     if SystemTime.format_time(&mut Writer::new(out)).is_err() {
         out.push('?');
@@ -138,13 +138,13 @@ fn write_now(out: &mut String) {
 }
 
 /// Whether a value needs no quotes to stay one value.
-fn is_bare(value: &str) -> bool {
+pub(super) fn is_bare(value: &str) -> bool {
     value.len() <= MAX_VALUE && value.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'=' | b'\\'))
 }
 
 /// The value as a JSON string, which readers of logfmt understand too. Control characters are
 /// escaped beyond what JSON asks for, up to those that reorder text on a screen.
-fn push_quoted(out: &mut String, value: &str) {
+pub(super) fn push_quoted(out: &mut String, value: &str) {
     out.push('"');
     let start = out.len();
     for c in value.chars() {

@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 
 use ambit_model::{
     Addresses, AppProtocol, Application, DenyReason, HealthPolicy, Identity, LoadBalancingMode, Service, ServiceKey,
-    ServicePort, TunnelProtocol, TunnelTarget, Workload, WorkloadKind, WorkloadUid,
+    ServicePort, TunnelProtocol, TunnelTarget, WaypointFailure, Workload, WorkloadKind, WorkloadUid,
 };
 
 use super::*;
@@ -17,6 +17,7 @@ fn workload(name: &str, owner: &str) -> Arc<Workload> {
         node: "".into(),
         locality: None,
         tunnel_protocol: TunnelProtocol::Hbone,
+        native_tunnel: false,
         healthy: true,
         host_network: false,
         same_node: None,
@@ -29,6 +30,9 @@ fn workload(name: &str, owner: &str) -> Arc<Workload> {
             workload_name: owner.into(),
             services: Arc::default(),
             authorization_policies: Arc::default(),
+            waypoint: None,
+            waypoint_failure: WaypointFailure::default(),
+            labels: Arc::default(),
             cluster: "Kubernetes".into(),
         }),
     })
@@ -43,6 +47,8 @@ fn service() -> Arc<Service> {
         subject_alt_names: Vec::new(),
         health_policy: HealthPolicy::default(),
         load_balancing: LoadBalancingMode::default(),
+        waypoint: None,
+        waypoint_failure: WaypointFailure::default(),
     })
 }
 

@@ -1,13 +1,15 @@
 //! Resources on their way into the cache.
 
+use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use ambit_model::{Authorization, NodePod, Service, Workload};
+use ambit_model::{Authorization, GatewayKey, NodePod, Service, Workload};
 use bytes::Bytes;
 use prost::Message;
 use prost_types::Any;
 
+use crate::proto::config;
 use crate::proto::discovery::Resource;
 use crate::{TypeUrl, encode};
 
@@ -30,8 +32,8 @@ pub struct Entry {
 pub(crate) enum Audience {
     /// Whoever may ask for its type.
     Everyone,
-    /// The callers of this node.
-    Node(Arc<str>),
+    /// The callers of this place: of a node, by its name, or the pods of a waypoint, by `namespace/name`.
+    Only(Arc<str>),
 }
 
 /// A resource as streams send it.
@@ -74,7 +76,7 @@ impl Entry {
     #[must_use]
     pub fn pod(it: &NodePod) -> Self {
         let body = encode::pod(it).encode_to_vec();
-        let audience = Audience::Node(Arc::clone(&it.workload.node));
+        let audience = Audience::Only(Arc::clone(&it.workload.node));
         Self { audience, ..Self::new(TypeUrl::Pod, it.workload.uid.as_str(), Vec::new(), &body) }
     }
 
@@ -89,6 +91,29 @@ impl Entry {
     pub fn meshed_namespace(name: &str) -> Self {
         let body = encode::meshed_namespace(name).encode_to_vec();
         Self::new(TypeUrl::MeshedNamespace, name, Vec::new(), &body)
+    }
+
+    /// A user's object, for a waypoint it concerns alone.
+    #[must_use]
+    pub fn object(waypoint: &GatewayKey, it: &config::Object) -> Self {
+        let name = object_name(waypoint, &it.kind, &it.namespace, &it.name);
+        let audience = Audience::Only(waypoint.to_string().into());
+        Self { audience, ..Self::new(TypeUrl::Object, &name, Vec::new(), &it.encode_to_vec()) }
+    }
+
+    /// The end of a user's object for a waypoint.
+    #[must_use]
+    pub fn removed_object(waypoint: &GatewayKey, kind: &str, namespace: &str, name: &str) -> Self {
+        Self::removed(TypeUrl::Object, object_name(waypoint, kind, namespace, name))
+    }
+
+    /// The labels of a workload, or their end.
+    #[must_use]
+    pub fn labels(it: &Workload) -> Self {
+        if it.labels.is_empty() {
+            return Self::removed(TypeUrl::Labels, it.uid.as_str());
+        }
+        Self::new(TypeUrl::Labels, it.uid.as_str(), Vec::new(), &encode::labels(it).encode_to_vec())
     }
 
     /// The end of a resource: of a workload by its uid, of a service or policy by its key.
@@ -118,4 +143,16 @@ impl Entry {
             resource: Some(Encoded { version, bytes }),
         }
     }
+}
+
+/// Its name, with a minus before it if it is the end of one: for logs and tests.
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", if self.resource.is_some() { "" } else { "-" }, self.name)
+    }
+}
+
+/// Each waypoint has resources of its own: an object that concerns two of them is told to both.
+fn object_name(waypoint: &GatewayKey, kind: &str, namespace: &str, name: &str) -> String {
+    format!("{waypoint}/{kind}/{namespace}/{name}")
 }

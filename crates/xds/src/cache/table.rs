@@ -9,8 +9,8 @@ use super::entry::{Audience, Encoded, Entry};
 #[derive(Debug, Default)]
 pub(super) struct Tables {
     everyone: Table,
-    nodes: HashMap<Arc<str>, Table>,
-    /// The node that is told of a name, of those that are not for everyone.
+    places: HashMap<Arc<str>, Table>,
+    /// The place that is told of a name, of those that are not for everyone.
     homes: HashMap<Arc<str>, Arc<str>>,
 }
 
@@ -50,7 +50,7 @@ impl Tables {
     /// is told that it is gone.
     pub(super) fn put(&mut self, entry: Entry, sequence: &mut u64) -> Vec<Buried> {
         let home = match self.homes.get(&entry.name) {
-            Some(node) => Audience::Node(Arc::clone(node)),
+            Some(place) => Audience::Only(Arc::clone(place)),
             None => Audience::Everyone,
         };
         let mut buried = Vec::new();
@@ -62,9 +62,9 @@ impl Tables {
         let Some(resource) = entry.resource else { return buried };
         let table = match entry.audience {
             Audience::Everyone => &mut self.everyone,
-            Audience::Node(node) => {
-                self.homes.insert(Arc::clone(&entry.name), Arc::clone(&node));
-                self.nodes.entry(node).or_default()
+            Audience::Only(place) => {
+                self.homes.insert(Arc::clone(&entry.name), Arc::clone(&place));
+                self.places.entry(place).or_default()
             }
         };
         table.put(entry.name, entry.keys, resource, sequence);
@@ -77,10 +77,10 @@ impl Tables {
         if table.log.remove(&sequence).is_some() {
             table.entries.remove(name);
         }
-        if let Audience::Node(node) = audience
+        if let Audience::Only(place) = audience
             && table.entries.is_empty()
         {
-            self.nodes.remove(node);
+            self.places.remove(place);
         }
     }
 
@@ -88,14 +88,14 @@ impl Tables {
         Some(&self.everyone)
     }
 
-    pub(super) fn of_node(&self, node: &str) -> Option<&Table> {
-        self.nodes.get(node)
+    pub(super) fn of_place(&self, place: &str) -> Option<&Table> {
+        self.places.get(place)
     }
 
     fn table(&mut self, audience: &Audience) -> Option<&mut Table> {
         match audience {
             Audience::Everyone => Some(&mut self.everyone),
-            Audience::Node(node) => self.nodes.get_mut(node),
+            Audience::Only(place) => self.places.get_mut(place),
         }
     }
 }

@@ -3,15 +3,17 @@
 use ambit_model::{HealthPolicy, LoadBalancingMode, Service, ServiceKey, ServicePort};
 
 use super::values::{app_protocol, ip, known, open_port, required};
+use super::waypoint::failure;
 use super::{Decoder, Fault};
 use crate::proto::workload as message;
 use crate::proto::workload::load_balancing::{HealthPolicy as Health, Mode, Scope};
 
 impl Decoder {
     pub(super) fn service(&mut self, it: message::Service) -> Result<Service, Fault> {
-        if it.waypoint.is_some() || !it.weighted_waypoints.is_empty() {
-            return Err(Fault::Unsupported { field: "waypoint" });
+        if !it.weighted_waypoints.is_empty() {
+            return Err(Fault::Unsupported { field: "weighted_waypoints" });
         }
+        let waypoint = it.waypoint.map(|it| self.waypoint(it)).transpose()?;
         let (load_balancing, health_policy) = load_balancing(it.load_balancing.as_ref())?;
         let port = |it: &message::Port| {
             let port = open_port("ports.service_port", it.service_port)?;
@@ -29,6 +31,8 @@ impl Decoder {
             subject_alt_names: it.subject_alt_names.iter().map(|it| self.texts.share(it.as_str())).collect(),
             health_policy,
             load_balancing,
+            waypoint,
+            waypoint_failure: failure(&it.extensions)?,
         })
     }
 }

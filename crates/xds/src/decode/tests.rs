@@ -2,8 +2,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ambit_model::PortMapping;
 use ambit_model::{
-    Action, Clause, HealthPolicy, Identity, LoadBalancingMode, Match, Rule, SameNode, Scope, ServiceAccountMatch,
-    ServicePort, StringMatch, TunnelProtocol, WorkloadKind,
+    Action, Clause, GatewayDestination, HealthPolicy, Identity, LoadBalancingMode, Match, Rule, SameNode, Scope,
+    ServiceAccountMatch, ServicePort, StringMatch, TunnelProtocol, WaypointFailure, WorkloadKind,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -47,6 +47,15 @@ fn mapping() -> impl Strategy<Value = PortMapping> {
     })
 }
 
+fn waypoint() -> impl Strategy<Value = (Option<Arc<GatewayAddress>>, WaypointFailure)> {
+    let destination =
+        prop_oneof![service_key().prop_map(GatewayDestination::Hostname), ip().prop_map(GatewayDestination::Address),];
+    let address = (destination, 1u16..)
+        .prop_map(|(destination, hbone_port)| Arc::new(GatewayAddress { destination, hbone_port }));
+    let failure = proptest::sample::select(vec![WaypointFailure::Closed, WaypointFailure::Open]);
+    (proptest::option::of(address), failure)
+}
+
 fn application() -> impl Strategy<Value = Application> {
     let kinds = [WorkloadKind::Deployment, WorkloadKind::CronJob, WorkloadKind::Pod, WorkloadKind::Job];
     (
@@ -60,21 +69,27 @@ fn application() -> impl Strategy<Value = Application> {
         proptest::sample::select(kinds.to_vec()),
         btree_map(service_key(), vec(mapping(), 0..3), 0..3),
         vec(policy(), 0..3),
+        waypoint(),
     )
-        .prop_map(|((namespace, domain, account), texts, kind, services, mut policies)| {
-            policies.sort();
-            Application {
-                identity: Identity::new(domain, namespace.as_str(), account),
-                namespace: namespace.into(),
-                canonical_name: texts.0,
-                canonical_revision: texts.1,
-                kind,
-                workload_name: texts.2,
-                services: Arc::new(services.into_iter().collect()),
-                authorization_policies: policies.into(),
-                cluster: texts.3,
-            }
-        })
+        .prop_map(
+            |((namespace, domain, account), texts, kind, services, mut policies, (waypoint, waypoint_failure))| {
+                policies.sort();
+                Application {
+                    identity: Identity::new(domain, namespace.as_str(), account),
+                    namespace: namespace.into(),
+                    canonical_name: texts.0,
+                    canonical_revision: texts.1,
+                    kind,
+                    workload_name: texts.2,
+                    services: Arc::new(services.into_iter().collect()),
+                    authorization_policies: policies.into(),
+                    waypoint,
+                    waypoint_failure,
+                    labels: Arc::default(),
+                    cluster: texts.3,
+                }
+            },
+        )
 }
 
 fn workload() -> impl Strategy<Value = Workload> {
@@ -82,21 +97,27 @@ fn workload() -> impl Strategy<Value = Workload> {
     let locality = (text(), text()).prop_map(|(region, zone)| Arc::new(Locality { region, zone }));
     (
         (word(), vec(ip(), 0..3), text(), proptest::option::of(locality), application()),
-        (any::<bool>(), any::<bool>(), any::<bool>(), same_node),
+        (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), same_node),
     )
-        .prop_map(|((name, addresses, node, locality, application), (hbone, healthy, host_network, same_node))| {
-            Workload {
-                uid: WorkloadUid::pod("Kubernetes", &application.namespace, &name),
-                addresses: addresses.into_iter().collect(),
-                node,
-                locality,
-                tunnel_protocol: if hbone { TunnelProtocol::Hbone } else { TunnelProtocol::None },
-                healthy,
-                host_network,
-                same_node,
-                application: Arc::new(application),
-            }
-        })
+        .prop_map(
+            |(
+                (name, addresses, node, locality, application),
+                (hbone, native_tunnel, healthy, host_network, same_node),
+            )| {
+                Workload {
+                    uid: WorkloadUid::pod("Kubernetes", &application.namespace, &name),
+                    addresses: addresses.into_iter().collect(),
+                    node,
+                    locality,
+                    tunnel_protocol: if hbone { TunnelProtocol::Hbone } else { TunnelProtocol::None },
+                    native_tunnel,
+                    healthy,
+                    host_network,
+                    same_node,
+                    application: Arc::new(application),
+                }
+            },
+        )
 }
 
 fn service() -> impl Strategy<Value = Service> {
@@ -104,8 +125,8 @@ fn service() -> impl Strategy<Value = Service> {
     let mode = proptest::sample::select(vec![Unspecified, StrictNode, PreferNode, Passthrough]);
     let health = proptest::sample::select(vec![HealthPolicy::OnlyHealthy, HealthPolicy::AllowAll]);
     let port = (1u16.., hint()).prop_map(|(port, app_protocol)| ServicePort { port, name: "".into(), app_protocol });
-    (service_key(), text(), vec(ip(), 0..3), vec(port, 0..3), vec(text(), 0..3), health, mode).prop_map(
-        |(key, name, addresses, ports, subject_alt_names, health_policy, load_balancing)| Service {
+    (service_key(), text(), vec(ip(), 0..3), vec(port, 0..3), vec(text(), 0..3), health, mode, waypoint()).prop_map(
+        |(
             key,
             name,
             addresses,
@@ -113,6 +134,17 @@ fn service() -> impl Strategy<Value = Service> {
             subject_alt_names,
             health_policy,
             load_balancing,
+            (waypoint, waypoint_failure),
+        )| Service {
+            key,
+            name,
+            addresses,
+            ports,
+            subject_alt_names,
+            health_policy,
+            load_balancing,
+            waypoint,
+            waypoint_failure,
         },
     )
 }
@@ -261,7 +293,7 @@ fn workloads_that_cannot_be_meant_are_refused() {
         ("tunnel_protocol: 9 is not valid", |it| it.tunnel_protocol = 9),
         ("status: -1 is not valid", |it| it.status = -1),
         ("network_mode: 7 is not valid", |it| it.network_mode = 7),
-        ("waypoint is not supported", |it| it.waypoint = Some(message::GatewayAddress::default())),
+        ("waypoint.destination is missing", |it| it.waypoint = Some(message::GatewayAddress::default())),
         ("network_gateway is not supported", |it| it.network_gateway = Some(message::GatewayAddress::default())),
         ("authorization_policies: \"a/b/c\" is not valid", |it| it.authorization_policies = vec!["a/b/c".into()]),
         ("service_account: \"spiffe://cluster.local/ns/shop/sa/a/ns/b\" is not valid", |it| {
@@ -314,9 +346,47 @@ fn services_that_cannot_be_meant_are_refused() {
         message::NetworkAddress { address: Bytes::from_static(&[10, 0, 0, 0]), length: Some(8), ..Default::default() };
     check(message::Service { addresses: vec![block], ..service_message() }, "addresses.length is not supported");
     let waypoint = Some(message::GatewayAddress::default());
-    check(message::Service { waypoint, ..service_message() }, "waypoint is not supported");
+    check(message::Service { waypoint, ..service_message() }, "waypoint.destination is missing");
     let weighted = vec![message::WeightedWaypoint::default()];
-    check(message::Service { weighted_waypoints: weighted, ..service_message() }, "waypoint is not supported");
+    check(
+        message::Service { weighted_waypoints: weighted, ..service_message() },
+        "weighted_waypoints is not supported",
+    );
+}
+
+#[test]
+fn waypoints_that_cannot_be_meant_are_refused() {
+    use crate::proto::workload::gateway_address::Destination;
+    let hostname = |namespace: &str, hostname: &str| {
+        Destination::Hostname(message::NamespacedHostname { namespace: namespace.into(), hostname: hostname.into() })
+    };
+    let address = |bytes: &'static [u8]| {
+        Destination::Address(message::NetworkAddress { address: Bytes::from_static(bytes), ..Default::default() })
+    };
+    for (destination, hbone_mtls_port, expected) in [
+        (hostname("edge", "wp.edge"), 15008, Ok("edge/wp.edge 15008")),
+        (hostname("edge", "wp.edge"), 0, Ok("edge/wp.edge 15008")),
+        (address(&[10, 0, 0, 1]), 25008, Ok("10.0.0.1 25008")),
+        (hostname("", "wp.edge"), 15008, Err("waypoint.namespace is missing")),
+        (hostname("edge", ""), 15008, Err("waypoint.hostname is missing")),
+        (address(&[10]), 15008, Err("waypoint.address: [10] is not valid")),
+        (address(&[10, 0, 0, 1]), 65536, Err("waypoint.hbone_mtls_port: 65536 is not valid")),
+    ] {
+        let waypoint = Some(message::GatewayAddress { destination: Some(destination), hbone_mtls_port });
+        let read = read_service(message::Service { waypoint, ..service_message() });
+        let shown = |it: Arc<GatewayAddress>| format!("{it} {}", it.hbone_port);
+        let shown = read.map(|it| shown(it.waypoint.unwrap())).map_err(|it| it.to_string());
+        assert_eq!(shown.as_deref().map_err(String::as_str), expected);
+    }
+    let failure = |word: &str| {
+        let config =
+            Some(prost_types::Any { type_url: encode::STRING_VALUE.into(), value: word.to_owned().encode_to_vec() });
+        message::Extension { name: encode::WAYPOINT_FAILURE_EXTENSION.into(), config }
+    };
+    for word in ["", "closed", "x"] {
+        let read = read_service(message::Service { extensions: vec![failure(word)], ..service_message() });
+        assert!(read.is_err(), "{word:?}");
+    }
 }
 
 fn read_conditions(it: security::Match) -> Result<Authorization, Fault> {
@@ -407,4 +477,24 @@ fn what_many_have_in_common_is_kept_once() {
         }
     };
     assert!(Arc::ptr_eq(&read("web-1").application, &read("web-2").application));
+}
+
+#[test]
+fn objects_and_labels_come_back_as_they_went() {
+    let decoder = &mut Decoder::default();
+    let object = config::Object {
+        kind: "GatewayClass".into(),
+        api_version: "gateway.networking.k8s.io/v1".into(),
+        namespace: String::new(),
+        name: "istio-waypoint".into(),
+        json: Bytes::from_static(b"{}"),
+    };
+    let body = object.encode_to_vec();
+    assert_eq!(decoder.object("shop/wp/GatewayClass//istio-waypoint", &*body), Ok(object));
+    for wrong in ["shop/wp/GatewayClass//other", "GatewayClass//istio-waypoint", ""] {
+        assert!(matches!(decoder.object(wrong, &*body).unwrap_err().fault, Fault::Name { .. }), "{wrong:?}");
+    }
+    let labels = config::Labels { labels: [("version".into(), "v1".into())].into() };
+    let expected = Labels::from([("version".into(), "v1".into())]);
+    assert_eq!(decoder.labels("Kubernetes//Pod/shop/web-1", &*labels.encode_to_vec()), Ok(expected));
 }

@@ -7,16 +7,18 @@ use ambit_model::{
     Application, DEFAULT_TRUST_DOMAIN, Identity, Locality, PolicyKey, PortMapping, SPIFFE_SCHEME, SameNode,
     ServicePorts, TunnelProtocol, Workload, WorkloadKind, WorkloadUid,
 };
-use prost::Message;
 
 use super::values::{app_protocol, invalid, ip, known, open_port, policy_key, required, service_key};
+use super::waypoint::{failure, word};
 use super::{Decoder, Fault};
-use crate::encode::{DEFAULT_SERVICE_ACCOUNT, SAME_NODE_EXTENSION, STRING_VALUE};
+use crate::encode::{DEFAULT_SERVICE_ACCOUNT, SAME_NODE_EXTENSION};
 use crate::proto::workload as message;
 
 impl Decoder {
     pub(super) fn workload(&mut self, it: message::Workload) -> Result<Workload, Fault> {
-        refuse_unsupported(&it)?;
+        if it.network_gateway.is_some() {
+            return Err(Fault::Unsupported { field: "network_gateway" });
+        }
         let namespace = self.texts.share(required("namespace", it.namespace)?.as_str());
         let identity = self.identity(&it.trust_domain, &namespace, &it.service_account)?;
         let services = services(it.services);
@@ -32,6 +34,9 @@ impl Decoder {
             workload_name: self.texts.share(workload_name),
             services: self.services.share(services),
             authorization_policies: policies(&it.authorization_policies)?,
+            waypoint: it.waypoint.map(|it| self.waypoint(it)).transpose()?,
+            waypoint_failure: failure(&it.extensions)?,
+            labels: Arc::default(),
             cluster: self.texts.share(it.cluster_id.as_str()),
         };
         Ok(Workload {
@@ -40,6 +45,7 @@ impl Decoder {
             node: self.texts.share(it.node.as_str()),
             locality: it.locality.map(|it| self.locality(&it)),
             tunnel_protocol: tunnel_protocol(it.tunnel_protocol)?,
+            native_tunnel: it.native_tunnel,
             healthy: known::<message::WorkloadStatus>("status", it.status)? == message::WorkloadStatus::Healthy,
             host_network: known::<message::NetworkMode>("network_mode", it.network_mode)?
                 == message::NetworkMode::HostNetwork,
@@ -63,17 +69,6 @@ impl Decoder {
         drop(parsed);
         Ok(Identity::new(trust_domain, Arc::clone(namespace), account))
     }
-}
-
-/// What traffic must go through, and would go past.
-fn refuse_unsupported(it: &message::Workload) -> Result<(), Fault> {
-    if it.waypoint.is_some() {
-        return Err(Fault::Unsupported { field: "waypoint" });
-    }
-    if it.network_gateway.is_some() {
-        return Err(Fault::Unsupported { field: "network_gateway" });
-    }
-    Ok(())
 }
 
 fn tunnel_protocol(value: i32) -> Result<TunnelProtocol, Fault> {
@@ -119,10 +114,8 @@ fn policies(all: &[String]) -> Result<Arc<[PolicyKey]>, Fault> {
 
 /// Other extensions are others' own.
 fn same_node(all: &[message::Extension]) -> Result<Option<SameNode>, Fault> {
-    let Some(extension) = all.iter().find(|it| it.name == SAME_NODE_EXTENSION) else { return Ok(None) };
-    let config = extension.config.as_ref().filter(|it| it.type_url == STRING_VALUE);
-    let word = config.map(|it| String::decode(it.value.as_slice())).transpose()?;
-    match word.as_deref() {
+    match word(all, SAME_NODE_EXTENSION)?.as_deref() {
+        None => Ok(None),
         Some("direct") => Ok(Some(SameNode::Direct)),
         Some("tunnel") => Ok(Some(SameNode::Tunnel)),
         other => Err(invalid(SAME_NODE_EXTENSION, other)),

@@ -11,13 +11,13 @@ pub(super) struct Budget {
     pub(super) names: usize,
 }
 
-/// A client that comes again names all it holds, at 100 bytes each.
+/// Of agents and waypoints: a client that comes again names all it holds, at 100 bytes each.
 const AGENT: Budget = Budget { request: 64 << 20, names: 200_000 };
 /// Any pod's token opens a stream, and all of them together must not take the memory that the agents' need.
 const OTHER: Budget = Budget { request: 256 << 10, names: 500 };
 
 impl Budget {
     pub(super) fn of(caller: &Caller) -> Self {
-        if caller.node.is_some() { AGENT } else { OTHER }
+        if caller.place().is_some() { AGENT } else { OTHER }
     }
 }

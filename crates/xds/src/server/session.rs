@@ -14,9 +14,16 @@ use crate::cache::Progress;
 use crate::proto::discovery::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 use crate::{Cache, Caller, Counters, TypeCounts, TypeUrl};
 
-/// The order of types that changed at once: a policy is known before the workload it is for.
-const ORDER: [TypeUrl; TypeUrl::ALL.len()] =
-    [TypeUrl::TrustBundle, TypeUrl::Authorization, TypeUrl::Address, TypeUrl::Pod, TypeUrl::MeshedNamespace];
+/// The order of types that changed at once: a policy is known before the workload or service it is for.
+const ORDER: [TypeUrl; TypeUrl::ALL.len()] = [
+    TypeUrl::TrustBundle,
+    TypeUrl::Authorization,
+    TypeUrl::Object,
+    TypeUrl::Labels,
+    TypeUrl::Address,
+    TypeUrl::Pod,
+    TypeUrl::MeshedNamespace,
+];
 
 /// How much of a client's words goes to the log, in characters.
 const MAX_LOGGED: usize = 500;
@@ -69,8 +76,8 @@ impl<R: Stream<Item = Result<DeltaDiscoveryRequest, Status>> + Unpin> Session<R>
             tracing::debug!(type_url = logged(&request.type_url), "ignored a request for an unknown type");
             return Ok(());
         };
-        if type_url.is_for_nodes() && self.caller.node.is_none() {
-            return Err(Status::permission_denied("this type is for node agents, and the caller is none we know"));
+        if !type_url.is_for(&self.caller) {
+            return Err(Status::permission_denied("this type is for others, as far as the caller is known"));
         }
         let subscription = self.subscriptions.entry(type_url).or_default();
         if let Some(error) = &request.error_detail
@@ -85,13 +92,13 @@ impl<R: Stream<Item = Result<DeltaDiscoveryRequest, Status>> + Unpin> Session<R>
 
     /// The answer that is due; with several, that of the first type.
     fn answer(&mut self) -> Result<Option<DeltaDiscoveryResponse>, Status> {
-        let node = self.caller.node.as_deref();
+        let place = self.caller.place();
         for type_url in ORDER {
             let Some(subscription) = self.subscriptions.get_mut(&type_url).filter(|it| it.may_be_answered()) else {
                 continue;
             };
             let answer =
-                self.cache.look(type_url, node, |view| subscription.answer(view).map(|it| (it, view.sequence)));
+                self.cache.look(type_url, place, |view| subscription.answer(view).map(|it| (it, view.sequence)));
             if let (Some(answer), sequence) = answer? {
                 self.answers += 1;
                 let nonce = self.answers.to_string();
@@ -111,9 +118,13 @@ impl<R: Stream<Item = Result<DeltaDiscoveryRequest, Status>> + Unpin> Session<R>
 }
 
 fn name(caller: &Caller) -> String {
-    let Caller { namespace, service_account, pod, node } = caller;
+    let Caller { namespace, service_account, pod, node, waypoint } = caller;
     let pod = pod.as_ref().map_or("-", |pod| &pod.name);
-    format!("{namespace}/{service_account}, pod {pod}, node {}", node.as_deref().unwrap_or("-"))
+    let place = match (node, waypoint) {
+        (None, Some(waypoint)) => format!("waypoint {waypoint}"),
+        (node, _) => format!("node {}", node.as_deref().unwrap_or("-")),
+    };
+    format!("{namespace}/{service_account}, pod {pod}, {place}")
 }
 
 fn counts(answer: &Answer) -> TypeCounts {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use ambit_model::{
     Action, AppProtocol, Application, Authorization, HealthPolicy, Identity, LoadBalancingMode, NodePod, PolicyKey,
-    PortMapping, Rule, Scope, Service, ServiceKey, ServicePort, TunnelProtocol, Workload, WorkloadKind, WorkloadUid,
+    PortMapping, Rule, Scope, Service, ServiceKey, ServicePort, TunnelProtocol, WaypointFailure, Workload,
+    WorkloadKind, WorkloadUid,
 };
 
 /// The uid of a pod of the mesh.
@@ -25,6 +26,9 @@ pub(crate) fn workload(name: &str, ip: &str, services: &[&str]) -> Workload {
         workload_name: "web".into(),
         services: Arc::new(services.iter().map(|name| (key(name), vec![mapping])).collect()),
         authorization_policies: Arc::from([]),
+        waypoint: None,
+        waypoint_failure: WaypointFailure::default(),
+        labels: Arc::default(),
         cluster: "Kubernetes".into(),
     };
     Workload {
@@ -33,6 +37,7 @@ pub(crate) fn workload(name: &str, ip: &str, services: &[&str]) -> Workload {
         node: "a".into(),
         locality: None,
         tunnel_protocol: TunnelProtocol::Hbone,
+        native_tunnel: false,
         healthy: true,
         host_network: false,
         same_node: None,
@@ -50,6 +55,8 @@ pub(crate) fn service(name: &str, ip: &str) -> Service {
         subject_alt_names: Vec::new(),
         health_policy: HealthPolicy::default(),
         load_balancing: LoadBalancingMode::default(),
+        waypoint: None,
+        waypoint_failure: WaypointFailure::default(),
     }
 }
 

@@ -26,16 +26,18 @@ use tonic::{Request, Status, Streaming};
 /// No wait of a test that goes well comes near it.
 pub(crate) const LONG: Duration = Duration::from_secs(20);
 
-/// Knows `node-<name>` for an agent of that node, and `pod` for a pod of none.
+/// Knows `node-<name>` for an agent of that node, `waypoint-<name>` for that waypoint, and `pod` for another pod.
 pub(crate) struct Tokens;
 
 impl Authenticator for Tokens {
     async fn authenticate(&self, token: &str) -> Result<Caller, AuthError> {
         let node = token.strip_prefix("node-").map(str::to_owned);
-        match (token, &node) {
+        let waypoint = token.strip_prefix("waypoint-").map(str::to_owned);
+        match (token, node.is_some() || waypoint.is_some()) {
             ("unavailable", _) => Err(AuthError::Unavailable { reason: "away".into() }),
-            ("pod", _) | (_, Some(_)) => {
-                Ok(Caller { namespace: "ambit-system".into(), service_account: "ztunnel".into(), pod: None, node })
+            ("pod", _) | (_, true) => {
+                let (namespace, service_account) = ("ambit-system".into(), "ztunnel".into());
+                Ok(Caller { namespace, service_account, pod: None, node, waypoint })
             }
             _ => Err(AuthError::Refused { reason: "unknown".into() }),
         }

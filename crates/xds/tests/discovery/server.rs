@@ -1,7 +1,10 @@
 //! The server, against a client that does as the test wants.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use ambit_model::GatewayKey;
+use ambit_xds::proto::config::Object;
 use ambit_xds::proto::discovery::DeltaDiscoveryRequest;
 use ambit_xds::{Entry, TypeUrl};
 use tonic::Code;
@@ -227,12 +230,61 @@ async fn a_node_hears_of_its_own_pods_only() {
 }
 
 #[tokio::test]
-async fn types_for_nodes_are_for_nodes_alone() {
+async fn a_waypoint_hears_of_its_own_objects_only() {
+    let waypoint = |name: &str| GatewayKey { namespace: "shop".into(), name: name.into() };
+    let of = |waypoint: &GatewayKey, json: &'static str| {
+        let (kind, namespace, name) = ("VirtualService".into(), "shop".into(), "web".into());
+        let (api_version, json) = ("networking.istio.io/v1".into(), json.into());
+        Entry::object(waypoint, &Object { kind, api_version, namespace, name, json })
+    };
+    let name = |waypoint: &str| format!("shop/{waypoint}/VirtualService/shop/web");
+    let (a, b) = (waypoint("a"), waypoint("b"));
+    let server = Server::synced(vec![of(&a, "1"), of(&b, "1")]).await;
+    let mut raw = Raw::open(&server, "waypoint-shop/a").await;
+    // Another's objects do not exist.
+    raw.ask(TypeUrl::Object, &["*", &name("b")], &[]).await;
+    assert_eq!(raw.next().await, [format!("-{}", name("b")), name("a")]);
+    server.cache.publish(vec![of(&a, "2"), of(&b, "2")]);
+    assert_eq!(raw.next().await, [name("a")]);
+    server
+        .cache
+        .publish(["a", "b"].map(|it| Entry::removed_object(&waypoint(it), "VirtualService", "shop", "web")).into());
+    assert_eq!(raw.next().await, [format!("-{}", name("a"))]);
+}
+
+#[tokio::test]
+async fn labels_come_and_go_with_their_workload() {
+    let labelled = |labels: &[(&str, &str)]| {
+        let mut workload = workload("web-1", "10.0.0.1", &[]);
+        let labels = labels.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
+        Arc::make_mut(&mut workload.application).labels = Arc::new(labels);
+        vec![Entry::labels(&workload)]
+    };
+    let server = Server::synced(labelled(&[("version", "v1")])).await;
+    let mut raw = Raw::open(&server, "waypoint-shop/a").await;
+    raw.ask(TypeUrl::Labels, &[], &[]).await;
+    assert_eq!(raw.next().await, [uid("web-1")]);
+    server.cache.publish(labelled(&[("version", "v2")]));
+    assert_eq!(raw.next().await, [uid("web-1")]);
+    server.cache.publish(labelled(&[]));
+    assert_eq!(raw.next().await, [format!("-{}", uid("web-1"))]);
+}
+
+#[tokio::test]
+async fn some_types_are_for_nodes_or_waypoints_alone() {
     let server = Server::synced(vec![Entry::pod(&pod("web-1", "a", true)), Entry::meshed_namespace("shop")]).await;
-    for type_url in [TypeUrl::Pod, TypeUrl::TrustBundle, TypeUrl::MeshedNamespace] {
-        let mut raw = Raw::open(&server, "pod").await;
-        raw.ask(type_url, &[], &[]).await;
-        assert_eq!(raw.try_hear().await.unwrap_err().code(), Code::PermissionDenied, "{type_url}");
+    for (token, allowed) in [
+        ("pod", &[TypeUrl::Address, TypeUrl::Authorization][..]),
+        ("node-a", &TypeUrl::OF_AGENTS),
+        ("waypoint-shop/a", &[&TypeUrl::OF_WAYPOINTS[..], &[TypeUrl::Authorization]].concat()),
+    ] {
+        for type_url in TypeUrl::ALL {
+            let mut raw = Raw::open(&server, token).await;
+            raw.ask(type_url, &[], &[]).await;
+            let refused = raw.try_hear().await.err().map(|status| status.code());
+            let expected = (!allowed.contains(&type_url)).then_some(Code::PermissionDenied);
+            assert_eq!(refused, expected, "{token} {type_url}");
+        }
     }
     let mut raw = Raw::open(&server, "node-a").await;
     raw.ask(TypeUrl::MeshedNamespace, &[], &[]).await;

@@ -1,5 +1,5 @@
 //! etcd, an API server and `ambitd`, on loopback ports that were free and in a folder of their own: a
-//! cluster of `cargo xtask cluster` beside them is not disturbed.
+//! cluster of `cargo xtask cluster` beside them is not disturbed. They end with this process, however it ends.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,8 @@ use crate::command::{self, program};
 
 /// How long a program may take until it serves.
 const START_TIME: Duration = Duration::from_secs(60);
+/// What the folder's name begins with; the rest is the process id.
+const FOLDER: &str = "ambit-bench-";
 /// The kubeconfig's name in the folder.
 const KUBECONFIG: &str = "kubeconfig";
 /// The tokens' name in the folder.
@@ -44,7 +46,8 @@ impl Drop for Folder {
 impl Stage {
     /// Starts everything, on an empty cluster.
     pub(super) fn set(kubernetes: &Path, ambitd: &Path) -> Result<Self> {
-        let folder = Folder(env::temp_dir().join(format!("ambit-bench-{}", process::id())));
+        clear_abandoned();
+        let folder = Folder(env::temp_dir().join(format!("{FOLDER}{}", process::id())));
         let path = folder.0.as_path();
         fs::create_dir_all(path)?;
         let [clients, peers, api, served @ ..] = free_ports::<8>()?;
@@ -71,6 +74,17 @@ impl Stage {
     /// Of whoever may do everything.
     pub(super) fn kubeconfig(&self) -> PathBuf {
         self.folder.0.join(KUBECONFIG)
+    }
+}
+
+/// Takes away the folders of runs that were killed.
+fn clear_abandoned() {
+    for entry in fs::read_dir(env::temp_dir()).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let process = name.to_str().and_then(|name| name.strip_prefix(FOLDER)?.parse().ok());
+        if process.is_some_and(|process| command::started(process).is_none()) {
+            fs::remove_dir_all(entry.path()).ok();
+        }
     }
 }
 
@@ -103,9 +117,16 @@ fn write_credentials(folder: &Path, port: u16) -> Result<()> {
     command::run(program("openssl").args(["ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out"]).arg(key))
 }
 
+/// A program that the kernel kills when this process has ended: who is killed drops nothing.
+pub(super) fn mortal(binary: &Path) -> Command {
+    let mut command = program("setpriv");
+    command.args(["--pdeathsig", "KILL"]).arg(binary);
+    command
+}
+
 fn etcd(programs: &Path, folder: &Path, clients: u16, peers: u16) -> Command {
     let [clients, peers] = [clients, peers].map(|port| format!("http://127.0.0.1:{port}"));
-    let mut command = program(programs.join("etcd"));
+    let mut command = mortal(&programs.join("etcd"));
     command
         .args(["--listen-client-urls", &clients, "--advertise-client-urls", &clients])
         .args(["--listen-peer-urls", &peers, "--initial-advertise-peer-urls", &peers])
@@ -116,7 +137,7 @@ fn etcd(programs: &Path, folder: &Path, clients: u16, peers: u16) -> Command {
 
 fn api_server(programs: &Path, folder: &Path, etcd: u16, port: u16) -> Command {
     let file = |flag: &str, name: &str| format!("{flag}={}", folder.join(name).display());
-    let mut command = program(programs.join("kube-apiserver"));
+    let mut command = mortal(&programs.join("kube-apiserver"));
     command
         .arg(format!("--etcd-servers=http://127.0.0.1:{etcd}"))
         .args(["--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none"])
@@ -147,7 +168,7 @@ fn set_up(kubernetes: &Path, folder: &Path) -> Result<()> {
 }
 
 fn control_plane(binary: &Path, folder: &Path, ports: [u16; 5]) -> Command {
-    let mut command = program(binary);
+    let mut command = mortal(binary);
     command.arg("--kubeconfig").arg(folder.join(KUBECONFIG));
     let flags = ["--address", "--webhook-address", "--admin", "--metrics", "--readiness"];
     for (flag, port) in flags.into_iter().zip(ports) {

@@ -84,6 +84,32 @@ fn one_changed_object_costs_what_depends_on_it() {
         merge(&mut pod, &json!({"metadata": {"labels": {"istio.io/dataplane-mode": "ambient"}}}));
         pod
     };
+    let gateway = |rest: &Value| {
+        let mut gateway = selecting(
+            "gateway.networking.k8s.io/v1",
+            "Gateway",
+            0,
+            "wp",
+            json!({"gatewayClassName": "istio-waypoint"}),
+        );
+        merge(&mut gateway, rest);
+        gateway
+    };
+    let waypointed = |n: usize| {
+        let mut service = service(n, &app(100), 81);
+        merge(&mut service, &json!({"metadata": {"labels": {"istio.io/use-waypoint": "wp"}}}));
+        service
+    };
+    let behind = |n: usize| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace_of(n), "labels": {"istio.io/use-waypoint": "wp"}}});
+    let attached = || {
+        selecting(
+            "security.istio.io/v1",
+            "AuthorizationPolicy",
+            0,
+            "l7",
+            json!({"targetRefs": [{"kind": "Service", "name": app(0)}], "rules": [{}]}),
+        )
+    };
     let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-7", "labels": {"topology.kubernetes.io/zone": "z"}}});
     let all = |workloads, replicas, endpoints| Cost { workloads, replicas, endpoints };
     let in_namespace = PODS / NAMESPACES;
@@ -125,6 +151,29 @@ fn one_changed_object_costs_what_depends_on_it() {
         ("an endpoint of it", vec![put(slice("192.168.0.1"))], all(1, 0, 1), (1, 0, 0)),
         ("another one", vec![put(slice("10.0.0.9"))], all(2, 0, 1), (2, 0, 0)),
         ("that pod's readiness", vec![put(replica(9, "False"))], all(1, 0, 0), (1, 0, 0)),
+        ("a waypoint for a service", vec![put(waypointed(0))], all(0, 1, 0), (0, 1, 0)),
+        ("its Gateway", vec![put(gateway(&json!({})))], all(0, 0, 0), (0, 1, 0)),
+        ("the Gateway's status", vec![put(gateway(&json!({"status": {}})))], all(0, 0, 0), (0, 0, 0)),
+        (
+            "rules of requests for the service: its ten pods list a policy",
+            vec![put(attached())],
+            all(10, 0, 0),
+            (10, 0, 1),
+        ),
+        ("the Gateway goes", vec![remove(Kind::Gateway, "ns-0", "wp")], all(0, 0, 0), (0, 1, 0)),
+        (
+            "a waypoint for a namespace, where one service has its own",
+            vec![put(behind(0))],
+            all(in_namespace + 1, 0, 0),
+            (0, in_namespace / 10, 0),
+        ),
+        ("its Gateway, for services", vec![put(gateway(&json!({})))], all(0, 0, 0), (0, in_namespace / 10 + 1, 0)),
+        (
+            "now for workloads",
+            vec![put(gateway(&json!({"metadata": {"labels": {"istio.io/waypoint-for": "workload"}}})))],
+            all(in_namespace + 1, 0, 0),
+            (in_namespace + 1, in_namespace / 10 + 1, 1),
+        ),
         (
             "a report",
             vec![Input::Enrolled { uid: WorkloadUid::pod("Kubernetes", "ns-9", &name(9)), enrolled: true }],

@@ -172,7 +172,7 @@ fn what_is_not_supported_is_said() {
     for (object, expected) in [
         (
             entry("x", json!({"resolution": "DNS"})),
-            "warning: ServiceEntry shop/x: spec.resolution: resolution by DNS is not supported: connections to its hosts go where they would go without it",
+            "warning: ServiceEntry shop/x: spec.resolution: resolution by DNS is not supported: but at a waypoint: others' connections to its hosts go where they would go without it",
         ),
         (
             entry("x", json!({"addresses": ["10.0.0.0/8"]})),

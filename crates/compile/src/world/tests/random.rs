@@ -19,7 +19,7 @@ enum Step {
 fn given() -> impl Strategy<Value = Given> {
     let names = select(&["web", "cart", "db"][..]);
     let namespaces = select(&["shop", "istio-system"][..]);
-    (0u8..12, 0u8..30, names, namespaces, [1u8..4, 1..4, 0..4])
+    (0u8..16, 0u8..30, names, namespaces, [1u8..4, 1..4, 0..4])
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -39,11 +39,20 @@ fn manifest((kind, variant, name, namespace, [a, b, c]): Given) -> Value {
         json!({"env": "live"}),
         json!({"app": name}),
         json!({"istio.io/dataplane-mode": "ambient", "app": "web", "networking.istio.io/tunnel": "http"}),
+        json!({"app": "web", "istio.io/use-waypoint": "db"}),
+        json!({"app": "db", "istio.io/use-waypoint": "none", "networking.istio.io/tunnel": "http"}),
         json!({}),
     ]);
     let selector = if labels == json!({}) { json!({}) } else { json!({"selector": {"matchLabels": labels}}) };
     let created = ["2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z"][usize::from(c) % 2];
     let mut metadata = json!({"name": name, "namespace": namespace, "creationTimestamp": created});
+    let waypoint = ["web", "db", "none"][usize::from(c) % 3];
+    let asking = match a {
+        1 => json!({"istio.io/use-waypoint": waypoint}),
+        2 => json!({"istio.io/use-waypoint": waypoint, "istio.io/use-waypoint-namespace": "istio-system"}),
+        _ => json!({}),
+    };
+    let failing = if b == 1 { json!({"ambit.io/waypoint-failure-mode": "open"}) } else { json!({}) };
     let (api_version, kind, rest) = match kind {
         0..=2 => {
             let captured = if c == 1 { json!({CAPTURED: "enabled"}) } else { json!({}) };
@@ -66,10 +75,11 @@ fn manifest((kind, variant, name, namespace, [a, b, c]): Given) -> Value {
         3 => (
             "v1",
             "Service",
-            json!({"spec": {"clusterIP": format!("10.9.0.{b}"), "selector": labels, "ports": [{"name": "http", "port": u16::from(a) * 10, "targetPort": "http"}]}}),
+            json!({"metadata": {"labels": asking, "annotations": failing}, "spec": {"clusterIP": format!("10.9.0.{b}"), "selector": labels, "ports": [{"name": "http", "port": u16::from(a) * 10, "targetPort": "http"}]}}),
         ),
         4 => {
-            metadata = json!({"name": namespace, "labels": {"istio.io/dataplane-mode": one_of(&[json!("ambient"), json!("none"), json!("x")])}});
+            metadata = json!({"name": namespace, "annotations": failing, "labels": {"istio.io/dataplane-mode": one_of(&[json!("ambient"), json!("none"), json!("x")]), "team": b.to_string()}});
+            merge(&mut metadata, &json!({ "labels": asking }));
             ("v1", "Namespace", json!({}))
         }
         5 => {
@@ -99,13 +109,48 @@ fn manifest((kind, variant, name, namespace, [a, b, c]): Given) -> Value {
                     &json!({"endpoints": [{"address": format!("10.0.0.{a}")}, {"address": format!("10.0.2.{b}")}]}),
                 );
             }
-            ("networking.istio.io/v1", "ServiceEntry", json!({ "spec": spec }))
+            (
+                "networking.istio.io/v1",
+                "ServiceEntry",
+                json!({"metadata": {"labels": asking, "annotations": failing}, "spec": spec}),
+            )
         }
         8 => (
             "networking.istio.io/v1",
             "WorkloadEntry",
             json!({"spec": {"address": format!("10.0.0.{a}"), "labels": labels, "ports": {"http": b}}}),
         ),
+        10 => {
+            let allowed = one_of(&[
+                json!({"from": "Same"}),
+                json!({"from": "All"}),
+                json!({"from": "Selector", "selector": {"matchLabels": {"team": "1"}}}),
+            ]);
+            let purpose = ["service", "workload", "all", "none"][usize::from(c) % 4];
+            merge(&mut metadata, &json!({"labels": {"istio.io/waypoint-for": purpose}}));
+            let class = if b == 2 { "mine" } else { "istio-waypoint" };
+            let listener =
+                json!({"name": "mesh", "port": 15008, "protocol": "HBONE", "allowedRoutes": {"namespaces": allowed}});
+            let spec = json!({"gatewayClassName": class, "listeners": [listener]});
+            ("gateway.networking.k8s.io/v1", "Gateway", json!({ "spec": spec }))
+        }
+        11 => {
+            metadata = json!({"name": "mine"});
+            let controller = ["istio.io/mesh-controller", "example.org/other"][usize::from(a) % 2];
+            ("gateway.networking.k8s.io/v1", "GatewayClass", json!({"spec": {"controllerName": controller}}))
+        }
+        12 | 13 => {
+            let target = one_of(&[
+                json!({"group": "", "kind": "Service", "name": "web"}),
+                json!({"group": "networking.istio.io", "kind": "ServiceEntry", "name": "web"}),
+                json!({"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "web"}),
+                json!({"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "db"}),
+                json!({"group": "gateway.networking.k8s.io", "kind": "GatewayClass", "name": "istio-waypoint"}),
+            ]);
+            let spec = json!({"targetRefs": [target]});
+            let kind = if kind == 12 { "AuthorizationPolicy" } else { "RequestAuthentication" };
+            ("security.istio.io/v1", kind, json!({ "spec": spec }))
+        }
         9 => {
             let action = ["ALLOW", "DENY"][usize::from(a) % 2];
             let mut spec = json!({"action": action, "rules": [{}]});

@@ -10,7 +10,7 @@ use crate::folder::FolderError;
 
 /// What happened in the folder.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Changed {
+pub enum Changed {
     /// These files were written, moved or removed.
     Files(BTreeSet<String>),
     /// More than the kernel could tell, or a link that other files lie behind.
@@ -20,11 +20,15 @@ pub(crate) enum Changed {
 }
 
 /// A watched folder: a thread that does nothing but wait for the kernel to say what happens there.
-pub(crate) struct Watch(mpsc::UnboundedReceiver<Changed>);
+#[derive(Debug)]
+pub struct Watch(mpsc::UnboundedReceiver<Changed>);
 
 impl Watch {
     /// Begins to watch.
-    pub(crate) fn start(path: &Path) -> Result<Self, FolderError> {
+    ///
+    /// # Errors
+    /// If the kernel cannot watch the folder.
+    pub fn start(path: &Path) -> Result<Self, FolderError> {
         let failed = |source| FolderError::Watch { path: path.to_owned(), source };
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC).map_err(failed)?;
         let changes = AddWatchFlags::IN_CLOSE_WRITE
@@ -54,7 +58,7 @@ impl Watch {
     }
 
     /// Waits for the next changes.
-    pub(crate) async fn changed(&mut self) -> Changed {
+    pub async fn changed(&mut self) -> Changed {
         self.0.recv().await.unwrap_or(Changed::Gone)
     }
 }

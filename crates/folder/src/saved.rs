@@ -3,9 +3,10 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// A folder of copies. Losing it costs nothing while manifests are valid; so its failures are only logged.
+#[derive(Debug)]
 pub(crate) struct Saved(pub(crate) PathBuf);
 
 impl Saved {
@@ -51,11 +52,6 @@ fn log(name: &str, result: io::Result<()>) {
     }
 }
 
-/// Where a node's copies are, in the state folder.
-pub(crate) fn path(state: &Path, node: &str) -> PathBuf {
-    state.join("manifests").join(node)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,7 +59,7 @@ mod tests {
     #[test]
     fn keeps_what_it_is_given_and_forgets_what_it_is_told() {
         let folder = tempfile::tempdir().unwrap();
-        let saved = Saved(path(folder.path(), "node-1"));
+        let saved = Saved(folder.path().join("saved"));
         assert_eq!(saved.text("a.yaml"), None);
         saved.keep("a.yaml", "one");
         saved.keep("b.yaml", "two");

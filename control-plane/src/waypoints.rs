@@ -1,0 +1,14 @@
+//! Waypoints: which of users' objects each is told of, what is deployed for it, and what is said of it.
+
+pub(crate) mod deploy;
+pub(crate) mod deployer;
+pub(crate) mod gateways;
+pub(crate) mod objects;
+mod relevance;
+mod scope;
+mod sent;
+mod status;
+
+pub(crate) use gateways::Gateways;
+pub(crate) use objects::Objects;
+pub(crate) use sent::Sent;

@@ -1,0 +1,274 @@
+//! Objects and services come, change and go, and mark what depends on them.
+
+use std::sync::Arc;
+
+use ambit_model::{Service, ServiceKey};
+use ambit_resources::{FieldPath, Object, ObjectId, Parsed};
+
+use super::L7Store;
+use super::gateway_api::is_route;
+use super::held::{Held, Meaning, Prepared, attached, prepare};
+use crate::l7::L7Problem;
+use crate::l7::authorization::Policy;
+use crate::l7::cx::Cx;
+use crate::l7::hosts::HostPattern;
+use crate::l7::mesh_config::Mesh;
+use crate::l7::targets::Target;
+use crate::{Input, Issue, Problem};
+
+impl L7Store {
+    pub(super) fn take_in(&mut self, input: Input) {
+        let about = match &input {
+            Input::Put(parsed, _) => Some(&parsed.origin.id),
+            Input::Refused(id, _) | Input::Remove(id) => Some(id),
+            Input::Enrolled { .. } => None,
+        };
+        self.marked.statuses.extend(about.filter(|id| is_route(id)).cloned());
+        match input {
+            Input::Put(parsed, read) => {
+                let Parsed { origin, object } = *parsed;
+                let read = read.into_iter().map(|issue| issue.map(Problem::Read)).collect();
+                self.judge(Arc::new(origin), &object, read);
+            }
+            Input::Refused(id, read) => {
+                let mut issues: Vec<_> = read.into_iter().map(|issue| issue.map(Problem::Read)).collect();
+                let after = if self.objects.contains_key(&id) { Problem::LastVersionKept } else { Problem::NotInForce };
+                issues.extend(after_errors(&issues, after));
+                self.issues.own(&id, issues);
+            }
+            Input::Remove(id) => {
+                self.take(&id);
+                self.refused.remove(&id);
+                self.issues.own(&id, Vec::new());
+            }
+            Input::Enrolled { .. } => {}
+        }
+    }
+
+    /// Puts an object in force, if it is valid. If it is not, its last version stays; a policy that has none
+    /// denies everything.
+    fn judge(&mut self, origin: Arc<ambit_resources::Origin>, object: &Object, mut issues: Vec<Issue>) {
+        self.marked.cost.objects += 1;
+        let id = origin.id.clone();
+        let mut cx = Cx::of(&origin, &self.options, &mut self.expressions);
+        if let Some(Held { means: Meaning::VirtualService(before), .. }) = self.objects.get(&id) {
+            cx.before = Some(Arc::clone(before));
+        }
+        let Prepared { created, mut means, mesh, admits } = prepare(object, &mut cx);
+        issues.append(&mut cx.findings.issues);
+        if issues.iter().any(Issue::is_error) {
+            let kept = self.objects.get(&id).is_some_and(|held| !held.is_closed());
+            let closed = attached(object, &mut cx).filter(|_| !kept).map(|targets| Policy::deny_all(targets, &cx));
+            let after = match &closed {
+                Some(_) => Problem::L7(L7Problem::DeniesAll),
+                None if kept => Problem::LastVersionKept,
+                None => Problem::NotInForce,
+            };
+            issues.extend(after_errors(&issues, after));
+            self.issues.own(&id, issues);
+            if let Meaning::Route(route) = means {
+                self.refused.insert(id.clone(), route);
+            }
+            let Some(closed) = closed else { return };
+            means = Meaning::Policy(Box::new(closed));
+        } else {
+            self.issues.own(&id, issues);
+        }
+        self.take(&id);
+        self.refused.remove(&id);
+        if let Some(mesh) = mesh {
+            self.replace_mesh(mesh);
+        }
+        if let Some(admits) = admits {
+            self.admit(&id, Some(admits));
+        }
+        self.objects.insert(id.clone(), Held { origin, created, means });
+        self.change(&id, true);
+    }
+
+    /// Takes an object out of force.
+    fn take(&mut self, id: &ObjectId) {
+        self.issues.forget_together(id);
+        if !self.objects.contains_key(id) {
+            return;
+        }
+        self.change(id, false);
+        let held = self.objects.remove(id);
+        match held.map(|held| held.means) {
+            Some(Meaning::Mesh) => self.replace_mesh(Mesh::default()),
+            Some(Meaning::Admits) => self.admit(id, None),
+            _ => {}
+        }
+        self.authorizations.remove(id);
+        // What a version before this one routed is kept: rules that come out the same are not made again.
+    }
+
+    /// The meaning of an object comes, or goes.
+    fn change(&mut self, id: &ObjectId, comes: bool) {
+        let Some(held) = self.objects.get(id) else { return };
+        let ordered = (held.created.clone(), id.clone());
+        match &held.means {
+            Meaning::Nothing | Meaning::Mesh | Meaning::Admits => {}
+            Meaning::BackendTls(of) => {
+                let of = Arc::clone(of);
+                for (target, _) in &of.targets {
+                    self.index.tls.change(target, &ordered, comes);
+                    self.mark_traffic(target);
+                }
+            }
+            Meaning::VirtualService(of) => {
+                let of = Arc::clone(of);
+                of.hosts.iter().for_each(|host| self.index.routes.change(host, &ordered, comes));
+                of.delegates().for_each(|to| self.index.delegating.change(to, id, comes));
+                of.hosts.iter().for_each(|host| self.mark_host(host));
+                let roots: Vec<_> = self.index.delegating.of(id).cloned().collect();
+                roots.iter().for_each(|root| self.mark_routes(root));
+                self.stale(id);
+            }
+            Meaning::DestinationRule(of) => {
+                for host in &of.hosts {
+                    self.index.rules.change(host, &ordered, comes);
+                    self.marked.traffic.extend(self.directory.matching(host).map(|service| service.key.clone()));
+                }
+                for ids in self.merged.forget(id) {
+                    self.unsay_merged(&ids);
+                }
+            }
+            Meaning::Route(of) => {
+                let of = Arc::clone(of);
+                of.targets.iter().for_each(|target| self.change_target(target, &ordered, comes));
+                self.stale(id);
+            }
+            Meaning::Tokens(of) => {
+                let targets = of.targets.clone();
+                targets.iter().for_each(|target| self.change_target(target, &ordered, comes));
+            }
+            Meaning::Policy(of) => {
+                let targets = of.targets.clone();
+                if comes && of.provider.is_some() {
+                    self.index.with_provider.insert(id.clone());
+                } else {
+                    self.index.with_provider.remove(id);
+                }
+                targets.iter().for_each(|target| self.change_target(target, &ordered, comes));
+            }
+        }
+    }
+
+    fn change_target(&mut self, target: &Target, ordered: &super::index::Ordered, comes: bool) {
+        self.index.targets.change(target, ordered, comes);
+        self.mark_target(target);
+    }
+
+    /// Marks the services that something is attached to.
+    fn mark_target(&mut self, target: &Target) {
+        match target {
+            Target::Waypoint => {
+                self.marked.default = true;
+                self.marked.services.extend(self.bound.iter().cloned());
+            }
+            Target::Service(namespace, name) => {
+                let hostname = format!("{name}.{namespace}.svc.{}", self.options.cluster_domain).into();
+                let key = ServiceKey { namespace: Arc::clone(namespace), hostname };
+                self.marked.services.extend(self.bound.get(&key).cloned());
+            }
+            Target::Entry(namespace, name) => {
+                let of = |key: &&ServiceKey| {
+                    let service = self.directory.service(key);
+                    key.namespace == *namespace && service.is_some_and(|service| service.name == *name)
+                };
+                self.marked.services.extend(self.bound.iter().filter(of).cloned());
+            }
+        }
+    }
+
+    /// Marks the services of the waypoint that a host is about.
+    fn mark_host(&mut self, host: &HostPattern) {
+        let bound = self.directory.matching(host).map(|service| &service.key);
+        self.marked.services.extend(bound.filter(|key| self.bound.contains(*key)).cloned());
+    }
+
+    /// What an object routes is to be looked up again.
+    pub(super) fn mark_routes(&mut self, id: &ObjectId) {
+        self.stale(id);
+        if is_route(id) {
+            self.marked.statuses.insert(id.clone());
+        }
+        match self.objects.get(id).map(|held| &held.means) {
+            Some(Meaning::VirtualService(of)) => {
+                let of = Arc::clone(of);
+                of.hosts.iter().for_each(|host| self.mark_host(host));
+            }
+            Some(Meaning::Route(of)) => {
+                let of = Arc::clone(of);
+                of.targets.iter().for_each(|target| self.mark_target(target));
+            }
+            Some(Meaning::Policy(of)) => {
+                let targets = of.targets.clone();
+                self.authorizations.remove(id);
+                targets.iter().for_each(|target| self.mark_target(target));
+            }
+            _ => {}
+        }
+    }
+
+    fn replace_mesh(&mut self, mesh: Mesh) {
+        if self.mesh == mesh {
+            return;
+        }
+        self.mesh = mesh;
+        let retry = self.mesh.retry.as_ref().unwrap_or(&self.options.default_retry);
+        if self.config.retry.as_deref() != Some(retry) {
+            self.config.retry = Some(Arc::new(retry.clone()));
+            self.marked.default = true;
+        }
+        let asking: Vec<_> = self.index.with_provider.iter().cloned().collect();
+        asking.iter().for_each(|id| self.mark_routes(id));
+    }
+
+    /// A service came, changed or went.
+    pub(super) fn service_changed(&mut self, key: &ServiceKey, now: Option<Arc<Service>>) {
+        let bound = now.as_ref().is_some_and(|service| self.serves(service));
+        let before = self.directory.replace(key, now.clone());
+        if before == now {
+            return;
+        }
+        if let Some(service) = now.as_deref().or(before.as_deref()) {
+            self.mark_statuses_of(service);
+        }
+        let was_bound = if bound { !self.bound.insert(key.clone()) } else { self.bound.remove(key) };
+        if bound || was_bound {
+            self.marked.services.insert(key.clone());
+        }
+        self.marked.traffic.insert(key.clone());
+        for id in self.routing.get(key).into_iter().flatten() {
+            if let Some(routed) = self.routed.get_mut(id).and_then(|by_service| by_service.get_mut(key)) {
+                routed.is_stale = true;
+            }
+        }
+        // A port that came or went may be one that somebody asks for.
+        let hostname = &key.hostname;
+        let asking: Vec<_> = match hostname.starts_with('*') {
+            false => self.index.looked_up.of(hostname).cloned().collect(),
+            true => {
+                let end = hostname.trim_start_matches('*').to_owned();
+                self.index.looked_up.of_all(move |name| name.ends_with(&end)).cloned().collect()
+            }
+        };
+        asking.iter().for_each(|id| self.mark_routes(id));
+    }
+
+    /// Whether a service is bound to this waypoint.
+    fn serves(&self, service: &Service) -> bool {
+        let waypoint = &self.options.waypoint;
+        let Some(bound) = service.waypoint.as_ref().and_then(|waypoint| waypoint.service()) else { return false };
+        let own = || format!("{}.{}.svc.{}", waypoint.name, waypoint.namespace, self.options.cluster_domain);
+        bound.namespace == waypoint.namespace && *bound.hostname == *own()
+    }
+}
+
+/// What the errors of an object come to, said at the first of them.
+fn after_errors(issues: &[Issue], problem: Problem) -> Option<Issue> {
+    let first = issues.iter().find(|issue| issue.is_error())?;
+    Some(Issue { field: FieldPath::default(), problem, ..first.clone() })
+}

@@ -1,0 +1,129 @@
+//! Waypoints: who is one, which connections go through one, and who may speak for a client.
+
+use std::net::SocketAddr;
+use std::slice;
+use std::sync::Arc;
+
+use ambit_model::{
+    GatewayAddress, GatewayDestination, HealthPolicy, Identity, LoadBalancingMode, OriginalDst, Service, ServiceKey,
+    TunnelTarget, WaypointFailure, Workload,
+};
+use rand::Rng;
+use smallvec::{SmallVec, smallvec};
+
+use crate::choose::CANDIDATES;
+use crate::route::{Wanted, address};
+use crate::{Candidate, RouteError, Snapshot, Via};
+
+/// A waypoint that something is behind, and what becomes of its connections while that one is not there.
+#[derive(Clone, Copy)]
+pub(crate) struct Behind<'a> {
+    pub(crate) waypoint: &'a Arc<GatewayAddress>,
+    pub(crate) failure: WaypointFailure,
+}
+
+impl<'a> Behind<'a> {
+    pub(crate) fn of_service(service: &'a Service) -> Option<Self> {
+        let failure = service.waypoint_failure;
+        service.waypoint.as_ref().map(|waypoint| Self { waypoint, failure })
+    }
+
+    pub(crate) fn of_workload(workload: &'a Workload) -> Option<Self> {
+        let failure = workload.waypoint_failure;
+        workload.waypoint.as_ref().map(|waypoint| Self { waypoint, failure })
+    }
+}
+
+impl Snapshot {
+    /// Whether a tunnel's other end is a waypoint that a workload, or a service of it, is behind: such a one may
+    /// say whose connections it carries there.
+    #[must_use]
+    pub fn may_vouch(&self, peer: &Identity, workload: &Workload) -> bool {
+        let services = workload.services.keys().filter_map(|key| self.service(key));
+        let waypoints = services.filter_map(|service| service.waypoint.as_ref()).chain(&workload.waypoint);
+        let mut members = waypoints.flat_map(|waypoint| self.members(waypoint));
+        members.any(|member| member.identity == *peer)
+    }
+
+    /// The way through the waypoint; none for who is that waypoint, and where nobody is ready and traffic is to
+    /// go on without.
+    pub(crate) fn through(
+        &self,
+        source: &Workload,
+        Behind { waypoint, failure }: Behind<'_>,
+        dst: OriginalDst,
+        rng: &mut impl Rng,
+    ) -> Result<Option<SmallVec<[Candidate; CANDIDATES]>>, RouteError> {
+        if self.is_member(source, waypoint) {
+            return Ok(None);
+        }
+        let candidates = self.ready(source, waypoint, dst, rng);
+        if !candidates.is_empty() {
+            return Ok(Some(candidates));
+        }
+        match failure {
+            WaypointFailure::Open => Ok(None),
+            WaypointFailure::Closed => Err(RouteError::WaypointUnavailable {
+                waypoint: GatewayAddress::clone(waypoint),
+                destination: dst.socket(),
+            }),
+        }
+    }
+
+    /// Whether a workload is an endpoint of the waypoint.
+    pub(crate) fn is_member(&self, workload: &Workload, waypoint: &GatewayAddress) -> bool {
+        match self.service_of(waypoint) {
+            Some(service) => workload.services.contains_key(service),
+            None => self.members(waypoint).iter().any(|member| member.uid == workload.uid),
+        }
+    }
+
+    /// All endpoints of a waypoint, ready or not.
+    fn members(&self, waypoint: &GatewayAddress) -> &[Arc<Workload>] {
+        match (self.service_of(waypoint), &waypoint.destination) {
+            (Some(service), _) => self.endpoints(service),
+            (None, GatewayDestination::Address(address)) => self.workload_by_ip(*address).map_or(&[], slice::from_ref),
+            (None, GatewayDestination::Hostname(_)) => &[],
+        }
+    }
+
+    fn service_of<'a>(&'a self, waypoint: &'a GatewayAddress) -> Option<&'a ServiceKey> {
+        match &waypoint.destination {
+            GatewayDestination::Hostname(service) => Some(service),
+            GatewayDestination::Address(address) => self.service_by_vip(*address).map(|service| &service.key),
+        }
+    }
+
+    /// Endpoints of the waypoint that may be chosen by the rules of its service. Each takes tunnels, whatever is
+    /// said of it: that is what a waypoint is.
+    fn ready(
+        &self,
+        source: &Workload,
+        waypoint: &GatewayAddress,
+        dst: OriginalDst,
+        rng: &mut impl Rng,
+    ) -> SmallVec<[Candidate; CANDIDATES]> {
+        let service = self.service_of(waypoint).and_then(|key| self.service(key));
+        let health = service.map_or(HealthPolicy::default(), |service| service.health_policy);
+        let load_balancing = service.map_or(LoadBalancingMode::default(), |service| service.load_balancing);
+        let usable = |endpoint: &Workload| endpoint.healthy || health == HealthPolicy::AllowAll;
+        let wanted = Wanted { node: &source.node, load_balancing, asked: dst.ip(), any_family: true };
+        let chosen = wanted.choose(self.members(waypoint), usable, rng);
+        let candidates = chosen.into_iter().filter_map(|endpoint| {
+            let peer = SocketAddr::new(address(endpoint, dst.ip(), true)?, port_at(endpoint, waypoint, service));
+            let via = Via::Tunnel { peer, expected: smallvec![endpoint.identity.clone()] };
+            Some(Candidate { workload: Arc::clone(endpoint), target: TunnelTarget::new(dst.socket()), via })
+        });
+        candidates.collect()
+    }
+}
+
+/// Where the endpoint's tunnels end. A waypoint's service need not say so.
+fn port_at(endpoint: &Workload, waypoint: &GatewayAddress, service: Option<&Arc<Service>>) -> u16 {
+    let ports = service.and_then(|service| endpoint.services.get(&service.key)).unwrap_or_default();
+    let port = ports.iter().find(|mapping| mapping.service_port == waypoint.hbone_port);
+    port.map_or(waypoint.hbone_port, |mapping| mapping.target_port)
+}
+
+#[cfg(test)]
+mod tests;

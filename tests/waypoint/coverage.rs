@@ -1,0 +1,151 @@
+//! Every field of VirtualService and DestinationRule is shown by a case, or refused aloud, or named as lacking a
+//! case: docs/compatibility.md is made of that, and any other field fails.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use ambit_resources::{Kind, spec_schema};
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::{destination_rule, virtual_service};
+
+/// Set to write the page instead of comparing it: `cargo xtask docs`.
+const WRITE: &str = "AMBIT_WRITE_COMPATIBILITY";
+
+/// What there is to say of a kind's fields.
+struct Page {
+    kind: Kind,
+    /// Cases, with the fields each shows.
+    shown: &'static [(&'static str, &'static [&'static str])],
+    /// Fields that no object may have, with the reason users are told.
+    refused: &'static [(&'static str, &'static str)],
+    /// Fields whose case is not written yet. A list that only gets shorter.
+    not_yet: &'static [&'static str],
+}
+
+const PAGES: [Page; 2] = [
+    Page {
+        kind: Kind::VirtualService,
+        shown: virtual_service::SHOWN,
+        refused: &[
+            ("spec.http[].fault.abort.http2Error", "the field's own proxies never did it"),
+            ("spec.http[].fault.delay.exponentialDelay", "the field's own proxies never did it"),
+        ],
+        not_yet: &[],
+    },
+    Page {
+        kind: Kind::DestinationRule,
+        shown: destination_rule::SHOWN,
+        refused: &[],
+        not_yet: &[
+            "spec.exportTo",
+            "spec.workloadSelector",
+            "spec.trafficPolicy.connectionPool.http.h2UpgradePolicy",
+            "spec.trafficPolicy.connectionPool.http.http1MaxPendingRequests",
+            "spec.trafficPolicy.connectionPool.http.http2KeepAlive",
+            "spec.trafficPolicy.connectionPool.http.http2MaxRequests",
+            "spec.trafficPolicy.connectionPool.http.idleTimeout",
+            "spec.trafficPolicy.connectionPool.http.maxConcurrentStreams",
+            "spec.trafficPolicy.connectionPool.http.maxRetries",
+            "spec.trafficPolicy.connectionPool.http.useClientProtocol",
+            "spec.trafficPolicy.connectionPool.tcp",
+            "spec.trafficPolicy.loadBalancer.consistentHash.httpCookie.attributes",
+            "spec.trafficPolicy.loadBalancer.consistentHash.minimumRingSize",
+            "spec.trafficPolicy.loadBalancer.localityLbSetting",
+            "spec.trafficPolicy.loadBalancer.warmup",
+            "spec.trafficPolicy.loadBalancer.warmupDurationSecs",
+            "spec.trafficPolicy.loadBalancer.zoneAwareLbSetting",
+            "spec.trafficPolicy.outlierDetection.consecutiveErrors",
+            "spec.trafficPolicy.outlierDetection.consecutiveGatewayErrors",
+            "spec.trafficPolicy.outlierDetection.consecutiveLocalOriginFailures",
+            "spec.trafficPolicy.outlierDetection.minHealthPercent",
+            "spec.trafficPolicy.outlierDetection.outlierDetectionHttpErrorCodes",
+            "spec.trafficPolicy.outlierDetection.splitExternalLocalOriginErrors",
+            "spec.trafficPolicy.portLevelSettings",
+            "spec.trafficPolicy.proxyProtocol",
+            "spec.trafficPolicy.retryBudget",
+            "spec.trafficPolicy.tls",
+            "spec.trafficPolicy.tunnel",
+        ],
+    },
+];
+
+#[test]
+fn every_field_is_shown_or_refused_or_named_as_neither() -> Result<()> {
+    let mut page = String::from(HEAD);
+    let mut lacking = Vec::new();
+    for Page { kind, shown, refused, not_yet } in PAGES {
+        let by_field = by_field(shown);
+        let schema = spec_schema(kind).context("no schema")?;
+        let mut fields = Vec::new();
+        leaves(&schema, "spec", &mut fields);
+        writeln!(page, "\n## {kind}\n\n| field | shown by |\n| --- | --- |")?;
+        for field in &fields {
+            let why = refused.iter().find(|(refused, _)| refused == field).map(|(_, why)| *why);
+            match (cases_of(&by_field, field), why) {
+                (Some(cases), None) => writeln!(page, "| `{field}` | {} |", cases.join(", "))?,
+                (None, Some(why)) => writeln!(page, "| `{field}` | refused: {why} |")?,
+                (Some(_), Some(_)) => lacking.push(format!("{kind} {field}: refused, and yet shown")),
+                (None, None) if not_yet.iter().any(|it| covers(it, field)) => {
+                    writeln!(page, "| `{field}` | no case yet |")?
+                }
+                (None, None) => lacking.push(format!("{kind} {field}")),
+            }
+        }
+        let known = |shown: &str| fields.iter().any(|field| covers(shown, field));
+        lacking.extend(by_field.keys().filter(|shown| !known(shown)).map(|it| format!("{kind} {it}: no such field")));
+    }
+    ensure!(lacking.is_empty(), "fields without a case:\n{}", lacking.join("\n"));
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/compatibility.md");
+    if std::env::var_os(WRITE).is_some() {
+        return Ok(std::fs::write(&path, page)?);
+    }
+    let there = std::fs::read_to_string(&path).unwrap_or_default();
+    ensure!(there == page, "docs/compatibility.md is not what the tests say: run `cargo xtask docs`");
+    Ok(())
+}
+
+const HEAD: &str = "# What a waypoint does with every field
+
+Made by `cargo xtask docs` out of the cases in `tests/waypoint`: each is a real waypoint with real connections, and
+`cargo xtask test waypoint` plays them. What has no case yet may work or not; such fields are getting fewer.
+";
+
+/// The cases that show each field.
+fn by_field(shown: &'static [(&str, &[&str])]) -> BTreeMap<&'static str, Vec<String>> {
+    let mut all: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for (case, fields) in shown {
+        for field in *fields {
+            all.entry(*field).or_default().push(case.replace('_', " "));
+        }
+    }
+    all
+}
+
+fn cases_of(by_field: &BTreeMap<&str, Vec<String>>, field: &str) -> Option<Vec<String>> {
+    let mut cases: Vec<_> =
+        by_field.iter().filter(|(shown, _)| covers(shown, field)).flat_map(|(_, cases)| cases.clone()).collect();
+    cases.dedup();
+    (!cases.is_empty()).then_some(cases)
+}
+
+/// Whether a field is what a case shows, or part of it.
+fn covers(shown: &str, field: &str) -> bool {
+    field.strip_prefix(shown).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+}
+
+/// The fields that have no fields. A map is one field, and so is a pattern.
+fn leaves(schema: &Value, path: &str, into: &mut Vec<String>) {
+    if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
+        for (name, property) in properties {
+            leaves(property, &format!("{path}.{name}"), into);
+        }
+    } else if let Some(items) = schema.get("items") {
+        let at = if items.get("properties").is_some() { format!("{path}[]") } else { path.to_owned() };
+        leaves(items, &at, into);
+    } else {
+        into.push(path.to_owned());
+    }
+}

@@ -1,0 +1,177 @@
+//! What a folder of manifests means to a waypoint.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ambit_compile::{Compiled, Input, Issue, L7Delta, L7Options, L7Services, L7Store, Options, Store};
+use ambit_folder::Manifests;
+use ambit_model::{GatewayKey, Identity, Service, ServiceKey};
+use ambit_resources::{Kind, ObjectId, Parsed, parse_file};
+use ambit_state::Snapshot;
+use ambit_telemetry::AgentMetrics;
+
+use crate::in_force::Own;
+use crate::outlet::Outlet;
+
+/// Who this waypoint is, as its operator says.
+#[derive(Debug, Clone)]
+pub(crate) struct Name {
+    /// The Gateway it stands for.
+    pub(crate) gateway: GatewayKey,
+    /// Its own address, where several endpoints have its service.
+    pub(crate) address: Option<IpAddr>,
+    /// The first part of its identity.
+    pub(crate) trust_domain: Arc<str>,
+}
+
+impl Name {
+    /// The service whose endpoints the waypoints of this Gateway are.
+    pub(crate) fn service(&self) -> ServiceKey {
+        let GatewayKey { namespace, name } = &self.gateway;
+        let hostname = format!("{name}.{namespace}.svc.cluster.local").into();
+        ServiceKey { namespace: Arc::clone(namespace), hostname }
+    }
+
+    /// The waypoint among the mesh's workloads. One that is not there yet is taken for what the deployer makes: a
+    /// service account of the Gateway's name.
+    pub(crate) fn find(&self, snapshot: &Snapshot) -> Own {
+        let service = self.service();
+        let workload = match self.address {
+            Some(address) => snapshot.workload_by_ip(address),
+            None => snapshot.endpoints(&service).first(),
+        };
+        let GatewayKey { namespace, name } = &self.gateway;
+        let identity = workload.map_or_else(
+            || Identity::new(Arc::clone(&self.trust_domain), Arc::clone(namespace), Arc::clone(name)),
+            |workload| workload.identity.clone(),
+        );
+        Own { service, identity, workload: workload.cloned() }
+    }
+}
+
+/// The manifests of a folder, and where what they say is published.
+pub(crate) struct Standalone {
+    name: Name,
+    /// For the mesh.
+    store: Store,
+    /// For what the waypoint does.
+    l7: L7Store,
+    /// The objects of each file. Of one in several, the first file's is in force.
+    files: BTreeMap<String, BTreeMap<ObjectId, Parsed>>,
+    services: Services,
+    /// What is to be said about objects, as far as the waypoint is concerned.
+    said: BTreeMap<ObjectId, Vec<Issue>>,
+    outlet: Outlet,
+    metrics: AgentMetrics,
+}
+
+/// The mesh's services, as they were compiled last.
+#[derive(Default)]
+struct Services(BTreeMap<ServiceKey, Arc<Service>>);
+
+impl L7Services for Services {
+    fn service(&self, key: &ServiceKey) -> Option<Arc<Service>> {
+        self.0.get(key).cloned()
+    }
+}
+
+impl Standalone {
+    /// No manifests yet.
+    pub(crate) fn new(name: Name, options: Options, outlet: Outlet, metrics: AgentMetrics) -> Self {
+        let waypoint = name.gateway.clone();
+        let root_namespace = Arc::clone(&options.root_namespace);
+        let l7 = L7Store::new(L7Options { waypoint, root_namespace, ..L7Options::default() });
+        Self {
+            name,
+            store: Store::new(options),
+            l7,
+            files: BTreeMap::new(),
+            services: Services::default(),
+            said: BTreeMap::new(),
+            outlet,
+            metrics,
+        }
+    }
+
+    /// Puts the first file's version of each of these objects in force.
+    fn settle(&mut self, touched: BTreeSet<ObjectId>, refused: Vec<ObjectId>) -> Vec<Issue> {
+        let first = |id: &ObjectId| self.files.values().find_map(|objects| objects.get(id));
+        let mut inputs: Vec<_> = refused.into_iter().map(|id| Input::Refused(id, Vec::new())).collect();
+        inputs.extend(touched.iter().map(|id| match first(id) {
+            Some(parsed) => Input::Put(Box::new(parsed.clone()), Vec::new()),
+            None => Input::Remove(id.clone()),
+        }));
+        let delta = self.l7.apply(inputs, [], &self.services);
+        self.take_down(delta);
+        let hides_policy = |id: &&ObjectId| matches!(id.kind, Kind::AuthorizationPolicy | Kind::RequestAuthentication);
+        let said = touched.iter().filter(hides_policy).filter_map(|id| self.said.get(id)).flatten();
+        said.filter(|issue| issue.is_error()).cloned().collect()
+    }
+
+    fn take_down(&mut self, delta: L7Delta) {
+        for (id, issues) in delta.issues {
+            if issues.is_empty() {
+                self.said.remove(&id);
+            } else {
+                self.said.insert(id, issues);
+            }
+        }
+    }
+
+    /// The services that are not as they were.
+    fn replace_services(&mut self, services: &[Arc<Service>]) -> Vec<ServiceKey> {
+        let now: BTreeMap<_, _> = services.iter().map(|service| (service.key.clone(), Arc::clone(service))).collect();
+        let before = std::mem::replace(&mut self.services, Services(now)).0;
+        let now = &self.services.0;
+        let is_new = |key: &&ServiceKey| !before.get(*key).zip(now.get(*key)).is_some_and(|(a, b)| Arc::ptr_eq(a, b));
+        let gone = before.keys().filter(|key| !now.contains_key(*key));
+        now.keys().filter(is_new).chain(gone).cloned().collect()
+    }
+}
+
+impl Manifests for Standalone {
+    fn replace_file(&mut self, name: &str, text: &str) -> Vec<Issue> {
+        let mut issues = self.store.replace_file(name, text);
+        let parsed = parse_file(name, text);
+        let before = self.files.remove(name).unwrap_or_default();
+        let mut touched: BTreeSet<_> = before.keys().cloned().collect();
+        let mut now: BTreeMap<_, _> = BTreeMap::new();
+        for object in parsed.objects {
+            touched.insert(object.origin.id.clone());
+            now.entry(object.origin.id.clone()).or_insert(object);
+        }
+        // What cannot be read stays as it was, and so does what such a part may be hiding.
+        let kept = before.into_iter().filter(|(id, _)| parsed.unreadable || parsed.refused.contains(id));
+        for (id, object) in kept {
+            now.entry(id).or_insert(object);
+        }
+        self.files.insert(name.to_owned(), now);
+        issues.extend(self.settle(touched, parsed.refused));
+        issues
+    }
+
+    fn remove_file(&mut self, name: &str) {
+        self.store.remove_file(name);
+        let touched = self.files.remove(name).unwrap_or_default().into_keys().collect();
+        self.settle(touched, Vec::new());
+    }
+
+    fn publish(&mut self) -> Vec<Issue> {
+        let Compiled { workloads, services, authorizations, mut issues, .. } = self.store.compile();
+        let changed = self.replace_services(&services);
+        let delta = self.l7.apply([], changed, &self.services);
+        self.take_down(delta);
+        issues.extend(self.said.values().flatten().cloned());
+        self.metrics.config_issues.set(i64::try_from(issues.len()).unwrap_or(i64::MAX));
+        let before = self.outlet.current();
+        let (snapshot, _) = before.snapshot.replace_all(workloads, services, authorizations);
+        let own = self.name.find(&snapshot);
+        self.outlet.publish(Arc::new(snapshot), Arc::new(self.l7.config()), own);
+        issues
+    }
+
+    fn problem(&mut self, problem: String) {
+        self.outlet.problem(problem);
+    }
+}

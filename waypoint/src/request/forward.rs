@@ -1,0 +1,186 @@
+//! Steps 10 to 12: the request is changed as its rule says, goes to a backend, and the answer is changed.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ambit_l7::{
+    Forward, HeaderChanges, HttpPermit, HttpRule, MatchedPath, Mirror, Rewrite, TrafficPolicy, UpgradePolicy, choose,
+    grpc,
+};
+use ambit_model::AppProtocol;
+use http::{HeaderName, HeaderValue, Request, Version, header};
+use tokio::time::Instant;
+
+use super::Exchange;
+use super::head::{Head, Switch};
+use super::refusal::Refusal;
+use crate::body::Body;
+use crate::destination::{self, draw, draw_of_million};
+use crate::plan::{Answer, Destination, Plan, Speak};
+use crate::upstream;
+
+/// Headers between us and the backend alone (RFC 9110 §7.6.1).
+const HOP_BY_HOP: [HeaderName; 6] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::TE,
+];
+const ORIGINAL_PATH: HeaderName = HeaderName::from_static("x-envoy-original-path");
+
+/// What a rule says of a request that goes on; nothing where there is no rule.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Says<'r> {
+    /// The rule, and what of the path it matched.
+    pub(crate) rule: Option<(&'r HttpRule, MatchedPath)>,
+    /// Where it goes.
+    pub(crate) forward: Option<&'r Forward>,
+}
+
+/// Sends a request on, and has its answer.
+pub(crate) async fn forward(
+    exchange: &mut Exchange,
+    says: Says<'_>,
+    mut head: Head,
+    body: Body,
+    _permit: HttpPermit,
+) -> Result<Answer, Refusal> {
+    let chosen = match says.forward {
+        None => None,
+        Some(forward) => match choose(&forward.backends, |backend| backend.weight, draw(&exchange.worker)) {
+            Some((_, chosen)) => Some(chosen),
+            None => return Err(Refusal::internal("no_backend_has_a_weight")),
+        },
+    };
+    let backend = chosen.map(|chosen| &chosen.backend);
+    let in_force = Arc::clone(&exchange.in_force);
+    let (destination, policy) = destination::of(&in_force, &exchange.connection, backend)?;
+    exchange.describe(&destination);
+    let rule_rewrite = says.forward.map(|forward| &forward.rewrite);
+    let rewrite = chosen.and_then(|chosen| chosen.rewrite.as_ref()).or(rule_rewrite);
+    let changes = [says.rule.map(|(rule, _)| &rule.request_headers), chosen.map(|chosen| &chosen.request_headers)];
+    let to_backend = says.forward.is_some_and(|forward| forward.rewrite_to_backend);
+    change(&mut head, &changes, rewrite, to_backend.then_some(&destination), says.rule.map(|(_, path)| path))?;
+
+    let connection = Rc::clone(&exchange.connection);
+    let plan = Plan {
+        in_force: &in_force,
+        client: &connection.client,
+        asked: connection.target.socket(),
+        speak: speak(exchange, &destination, &policy, &head),
+        destination,
+        policy,
+        deadline: exchange.deadline,
+        retry: says.rule.and_then(|(rule, _)| rule.retry.as_ref()).or(in_force.config.retry.as_deref()),
+    };
+    let mirrors = says.rule.map(|(rule, _)| &rule.mirrors[..]).unwrap_or_default();
+    let mirrors = mirrors.iter().chain(chosen.map(|chosen| &chosen.mirrors[..]).unwrap_or_default());
+    let (parts, body) = mirror(exchange, &plan, mirrors, head, body);
+    let began = Instant::now();
+    let answered = upstream::send(&exchange.worker, &plan, Request::from_parts(parts, body)).await;
+    let happened = match &answered {
+        Ok(answer) => &answer.happened,
+        Err(failure) => &failure.happened,
+    };
+    exchange.tell(happened, began.elapsed());
+    let mut answer = answered.map_err(|failure| {
+        exchange.record.facts.upstream_failure = Some(failure.reason.to_string());
+        Refusal::from(&failure)
+    })?;
+    let headers = answer.response.headers_mut();
+    for name in HOP_BY_HOP.iter().filter(|name| answer.upgraded.is_none() || **name != header::UPGRADE) {
+        headers.remove(name);
+    }
+    if let Some(chosen) = chosen {
+        chosen.response_headers.apply(headers);
+    }
+    if let Some((rule, _)) = says.rule {
+        rule.response_headers.apply(headers);
+    }
+    Ok(answer)
+}
+
+/// Changes a request's headers, authority and path.
+fn change(
+    head: &mut Head,
+    changes: &[Option<&HeaderChanges>],
+    rewrite: Option<&Rewrite>,
+    to_backend: Option<&Destination>,
+    matched: Option<MatchedPath>,
+) -> Result<(), Refusal> {
+    for changes in changes.iter().flatten() {
+        changes.apply(&mut head.parts.headers);
+        if let Some(authority) = changes.authority().and_then(|authority| authority.to_str().ok()) {
+            head.set_authority(authority)?;
+        }
+    }
+    match (rewrite.and_then(|rewrite| rewrite.authority.as_deref()), to_backend) {
+        (Some(authority), _) => head.set_authority(authority)?,
+        (None, Some(Destination::Service { service, .. })) => head.set_authority(&service.key.hostname)?,
+        (None, _) => {}
+    }
+    if let (Some(path), Some(matched)) = (rewrite.and_then(|rewrite| rewrite.path.as_ref()), matched) {
+        let new = path.path_and_query(matched, head.parts.uri.path(), head.parts.uri.query());
+        if let Ok(original) = HeaderValue::from_str(&head.target) {
+            head.parts.headers.insert(ORIGINAL_PATH, original);
+        }
+        head.set_path(&new)?;
+    }
+    Ok(())
+}
+
+/// What the backend is spoken to in: what is said of its port, else what the client speaks.
+fn speak(exchange: &Exchange, destination: &Destination, policy: &TrafficPolicy, head: &Head) -> Speak {
+    let client = if head.parts.version == Version::HTTP_2 { Speak::Http2 } else { Speak::Http1 };
+    if head.switch == Switch::Upgrade || head.switch == Switch::ExtendedConnect {
+        return Speak::Http1;
+    }
+    if policy.pool.http.use_client_protocol {
+        return client;
+    }
+    let hint = match destination {
+        Destination::Service { service, port, .. } => {
+            service.ports.iter().find(|known| known.port == *port).map(|known| known.app_protocol)
+        }
+        Destination::Workload { .. } => Some(exchange.connection.to.protocol()),
+    };
+    match (hint.unwrap_or_default(), policy.pool.http.upgrade) {
+        (AppProtocol::Http2 | AppProtocol::Grpc, _) | (_, UpgradePolicy::Upgrade) => Speak::Http2,
+        // gRPC is nothing without HTTP/2.
+        (AppProtocol::Http11, _) if !grpc::is_grpc(&head.parts.headers) => Speak::Http1,
+        (AppProtocol::Http11 | AppProtocol::Unknown | AppProtocol::Tcp | AppProtocol::Tls, _) => client,
+    }
+}
+
+/// Sends copies where their lot says so.
+fn mirror<'m>(
+    exchange: &Exchange,
+    plan: &Plan<'_>,
+    mirrors: impl Iterator<Item = &'m Mirror>,
+    head: Head,
+    body: Body,
+) -> (http::request::Parts, Body) {
+    let takes = |mirror: &&Mirror| mirror.fraction.takes(draw_of_million(&exchange.worker));
+    let found = mirrors
+        .filter(takes)
+        .filter_map(|mirror| destination::of(plan.in_force, &exchange.connection, Some(&mirror.backend)).ok());
+    // A copy of what becomes a byte stream would be none.
+    let found: Vec<_> = if head.switch == Switch::No { found.collect() } else { Vec::new() };
+    let (body, copies) = upstream::tee(body, found.len());
+    for ((destination, policy), copy) in found.into_iter().zip(copies) {
+        let copied = Plan { destination, policy, retry: None, ..plan.clone() };
+        upstream::mirror(&exchange.worker, &copied, Request::from_parts(head.parts.clone(), copy));
+    }
+    (head.parts, body)
+}
+
+/// When a request's answer must have ended: by its rule, or sooner as a client of gRPC says.
+pub(crate) fn deadline(rule: Option<&HttpRule>, head: &Head) -> Option<Instant> {
+    let rule = rule.and_then(|rule| rule.timeout);
+    let client = grpc::timeout(&head.parts.headers).filter(|_| grpc::is_grpc(&head.parts.headers));
+    let shortest: Option<Duration> = [rule, client].into_iter().flatten().min();
+    shortest.map(|timeout| Instant::now() + timeout)
+}
