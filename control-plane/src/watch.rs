@@ -7,7 +7,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ambit_resources::{Issue, ObjectId, Parsed, Problem, Refusal, parse_object};
+use ambit_resources::{Issue, ObjectId, Parsed, Problem, Refusal, TargetRef, parse_object};
 use ambit_runtime::Condition;
 use futures::StreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
@@ -64,6 +64,8 @@ pub(crate) enum What {
     Refused {
         /// Why.
         issues: Vec<Issue<Problem>>,
+        /// What it is attached to, where it is a policy.
+        targets: Vec<TargetRef>,
         /// Its status, where that is ours to write.
         standing: Option<Box<Standing>>,
     },
@@ -215,7 +217,8 @@ impl Watch {
         let sent = Sent::of(&id, &object).map(Box::new);
         let what = match parse_object(object, &self.source) {
             Ok((Some(parsed), issues)) => What::Put { parsed: Box::new(parsed), issues, standing, sent },
-            Ok((None, issues)) | Err(Refusal { issues, .. }) => What::Refused { issues, standing },
+            Ok((None, issues)) => What::Refused { issues, targets: Vec::new(), standing },
+            Err(Refusal { issues, targets, .. }) => What::Refused { issues, targets, standing },
         };
         (id, what)
     }

@@ -80,6 +80,16 @@ fn boot(folder: &Path, vm: &Pod, to_web: SocketAddr) -> Result<Process> {
     Process::start(qemu, folder, "machine")
 }
 
+/// Copies a module that may be compressed.
+fn unpack(module: &Path, to: &Path) -> Result<()> {
+    if module.exists() {
+        return Ok(fs::copy(module, to).map(drop)?);
+    }
+    let xz = Command::new("xz").args(["--decompress", "--stdout"]).arg(module.with_extension("ko.xz")).output()?;
+    ensure!(xz.status.success(), "{}", String::from_utf8_lossy(&xz.stderr));
+    Ok(fs::write(to, xz.stdout)?)
+}
+
 /// Debian's kernel for virtual machines, unpacked and not installed: fetched once, kept with the tests.
 fn debian_kernel() -> Result<PathBuf> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("machine-kernel");
@@ -107,9 +117,14 @@ fn initrd(root: &Path, kernel: &Path, vm: &Pod, to_web: SocketAddr) -> Result<Pa
     }
     fs::copy("/bin/busybox", root.join("bin/busybox"))?;
     fs::write(root.join("www/index.html"), "a page of the machine's\n")?;
-    let modules = only(&kernel.join("lib/modules"), "")?.join("kernel");
-    for (number, module) in MODULES.iter().enumerate() {
-        fs::copy(modules.join(module), root.join(format!("modules/{number}.ko"))).context(*module)?;
+    // Debian 13 has its modules below usr, and compressed.
+    let modules = ["usr/lib/modules", "lib/modules"].map(|folder| kernel.join(folder));
+    let modules = modules.iter().find(|folder| folder.exists()).context("a kernel without modules")?;
+    let modules = only(modules, "")?;
+    let builtin = fs::read_to_string(modules.join("modules.builtin"))?;
+    let loaded = MODULES.iter().filter(|module| !builtin.lines().any(|line| line == format!("kernel/{module}")));
+    for (number, module) in loaded.enumerate() {
+        unpack(&modules.join("kernel").join(module), &root.join(format!("modules/{number}.ko"))).context(*module)?;
     }
     let init = root.join("init");
     fs::write(&init, script(vm, to_web))?;
@@ -133,7 +148,7 @@ fn script(vm: &Pod, to_web: SocketAddr) -> String {
          bb=/bin/busybox\n\
          $bb mount -t proc proc /proc\n\
          $bb mount -t devtmpfs dev /dev\n\
-         for number in 0 1 2 3 4 5 6 7; do $bb insmod /modules/$number.ko; done\n\
+         for module in /modules/*.ko; do $bb insmod $module; done\n\
          $bb ip link set lo up\n\
          $bb ip link set eth0 up\n\
          $bb ip addr add {own}/32 dev eth0\n\

@@ -1,5 +1,6 @@
 //! One connection of a client, in a tunnel: what it speaks, and who serves that.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use ambit_l7::ClientView;
 use ambit_model::{AppProtocol, ServiceKey, TunnelTarget, WorkloadUid};
 use ambit_telemetry::Party;
 
+use crate::in_force::InForce;
 use crate::plan::Client;
 use crate::protocol::{self, Protocol};
 use crate::rewind::Rewind;
@@ -62,6 +64,24 @@ impl Asked {
     }
 }
 
+impl Connection {
+    /// What a request is for that does not say so itself.
+    pub(crate) fn host(&self) -> Cow<'_, str> {
+        match &self.to {
+            Asked::Service { service, .. } => Cow::Borrowed(&service.hostname),
+            Asked::Workload { .. } => Cow::Owned(self.target.socket().to_string()),
+        }
+    }
+
+    /// What is said of the port. Where nothing is and tokens are wanted, it speaks HTTP: there is no other way to
+    /// bring one, so all else would be a way round.
+    fn hint(&self, in_force: &InForce) -> AppProtocol {
+        let said = self.to.protocol();
+        let wants_tokens = || in_force.governing(self).iter().any(|governing| !governing.rules.rules.jwt.is_empty());
+        if said == AppProtocol::Unknown && wants_tokens() { AppProtocol::Http11 } else { said }
+    }
+}
+
 impl Client {
     /// The client, as rules and policies see it.
     pub(crate) fn view(&self) -> ClientView<'_> {
@@ -103,7 +123,8 @@ async fn relay(worker: &Rc<Worker>, connection: Rc<Connection>, request: Incomin
     // The client may have given up already: then there is nobody to tell.
     let Ok(stream) = request.accept() else { return };
     let mut stream = Rewind::new(stream);
-    match protocol::detect(&mut stream, connection.to.protocol(), worker.limits.sniffing).await {
+    let hint = connection.hint(&worker.in_force());
+    match protocol::detect(&mut stream, hint, worker.limits.sniffing).await {
         Ok(Protocol::Http1) => http::serve_http1(worker, connection, stream).await,
         Ok(Protocol::Http2) => http::serve_http2(worker, connection, stream).await,
         Ok(Protocol::Tls(server_name)) => tcp::serve(worker, connection, stream, tcp::Seen::Tls(server_name)).await,

@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use ambit_l7::{HttpAuthorization, HttpTable, L7Config, ServiceRules, TrafficPolicy};
+use ambit_l7::{HttpAuthorization, HttpTable, L7Config, RequestView, ServiceRules, TrafficPolicy};
 use ambit_model::{DEFAULT_TRUST_DOMAIN, GatewayAddress, GatewayDestination, Identity, ServiceKey, Workload};
 use ambit_state::Snapshot;
 
-use crate::policy;
+use crate::connection::{Asked, Connection};
+use crate::plan::Destination;
+use crate::policy::{self, Look};
 
 /// What is in force, at one moment. Immutable. Load once for each decision: two loads may differ.
 #[derive(Debug)]
@@ -40,8 +42,27 @@ pub(crate) struct Compiled {
     pub(crate) rules: Arc<ServiceRules>,
     /// Those for requests.
     pub(crate) http: HttpTable,
-    /// Policies as they are for connections that are no HTTP.
-    pub(crate) for_connections: Vec<Arc<HttpAuthorization>>,
+    /// Policies as they are for connections of TLS that is passed through.
+    pub(crate) for_tls: Vec<Arc<HttpAuthorization>>,
+    /// Policies as they are for all other connections that are no HTTP.
+    pub(crate) for_tcp: Vec<Arc<HttpAuthorization>>,
+}
+
+/// Rules that have a say about something, and the port by which their service knows it.
+#[derive(Debug, Clone)]
+pub(crate) struct Governing {
+    /// The rules.
+    pub(crate) rules: Arc<Compiled>,
+    /// The service's port; the workload's own for rules of no service.
+    pub(crate) port: u16,
+}
+
+impl Governing {
+    /// A request as these rules see it.
+    pub(crate) fn seen<'a>(&self, mut request: RequestView<'a>) -> RequestView<'a> {
+        request.connection.port = self.port;
+        request
+    }
 }
 
 impl Compiled {
@@ -49,7 +70,8 @@ impl Compiled {
         Self {
             rules: Arc::clone(rules),
             http: HttpTable::new(&rules.http),
-            for_connections: policy::for_connections(&rules.authorization),
+            for_tls: policy::for_connections(&rules.authorization, Look::Tls),
+            for_tcp: policy::for_connections(&rules.authorization, Look::Nothing),
         }
     }
 }
@@ -79,6 +101,44 @@ impl InForce {
     /// What is in force for a service, or for workloads asked for by their own address.
     pub(crate) fn rules(&self, service: Option<&ServiceKey>) -> &Arc<Compiled> {
         service.and_then(|service| self.services.get(service)).unwrap_or(&self.default)
+    }
+
+    /// Everybody's rules that have a say about a connection: those of what was asked for, and for a workload those of
+    /// its services that are bound to this waypoint, or its own address would be a way round them.
+    pub(crate) fn governing(&self, connection: &Connection) -> Vec<Governing> {
+        let port = connection.target.port();
+        let mut all = vec![Governing { rules: Arc::clone(self.rules(connection.to.service())), port }];
+        let Asked::Workload { workload, .. } = &connection.to else { return all };
+        let services = self.snapshot.workload(workload).map(|workload| workload.services.iter());
+        for (key, mappings) in services.into_iter().flatten().filter(|(key, _)| self.is_served(key)) {
+            let leading = mappings.iter().filter(|mapping| mapping.target_port == port);
+            let ports = leading.map(|mapping| mapping.service_port);
+            all.extend(ports.map(|port| Governing { rules: Arc::clone(self.rules(Some(key))), port }));
+        }
+        all
+    }
+
+    /// The rules of the service that something is led to, where it is not the one asked for and is bound to this
+    /// waypoint as well: its pods let the waypoint in without a question, so it is asked here.
+    pub(crate) fn led_to(&self, connection: &Connection, destination: &Destination) -> Option<Governing> {
+        let Destination::Service { service, port, .. } = destination else { return None };
+        let is_other = connection.to.service() != Some(&service.key) && self.is_served(&service.key);
+        is_other.then(|| Governing { rules: Arc::clone(self.rules(Some(&service.key))), port: *port })
+    }
+
+    /// Whether what was asked for is still there, and bound to this waypoint.
+    pub(crate) fn serves(&self, to: &Asked) -> bool {
+        match to {
+            Asked::Service { service, .. } => self.is_served(service),
+            Asked::Workload { workload, .. } => {
+                let workload = self.snapshot.workload(workload);
+                workload.is_some_and(|workload| self.is_bound(workload.waypoint.as_ref()))
+            }
+        }
+    }
+
+    fn is_served(&self, service: &ServiceKey) -> bool {
+        self.snapshot.service(service).is_some_and(|service| self.is_bound(service.waypoint.as_ref()))
     }
 
     /// How a service's endpoints are used.

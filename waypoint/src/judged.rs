@@ -1,6 +1,7 @@
 //! Long connections, so that each can be judged again when what is in force changes, and cut if it would be denied
-//! now. One list a worker; nothing is shared. Requests are not on it: each is judged when it comes, and has its
-//! answer soon.
+//! now. One list a worker; nothing is shared. Requests are not on it: each is judged once, when it comes. One whose
+//! answer takes long, as streams of gRPC and of events do, goes on as it was judged until it ends, also where a new
+//! policy would not let it begin any more.
 //!
 //! No change is missed: a connection registers and is judged in one go without awaiting, and the list is judged
 //! again, on the same thread, after every publication.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ambit_compile::{Compiled, Input, Issue, L7Delta, L7Options, L7Services, L7Store, Options, Store};
 use ambit_folder::Manifests;
 use ambit_model::{GatewayKey, Identity, Service, ServiceKey};
-use ambit_resources::{Kind, ObjectId, Parsed, parse_file};
+use ambit_resources::{Kind, ObjectId, Parsed, TargetRef, parse_file};
 use ambit_state::Snapshot;
 use ambit_telemetry::AgentMetrics;
 
@@ -59,6 +59,8 @@ pub(crate) struct Standalone {
     l7: L7Store,
     /// The objects of each file. Of one in several, the first file's is in force.
     files: BTreeMap<String, BTreeMap<ObjectId, Parsed>>,
+    /// The objects of each file that cannot be read, and what they are attached to.
+    refused: BTreeMap<String, BTreeMap<ObjectId, Vec<TargetRef>>>,
     services: Services,
     /// What is to be said about objects, as far as the waypoint is concerned.
     said: BTreeMap<ObjectId, Vec<Issue>>,
@@ -87,6 +89,7 @@ impl Standalone {
             store: Store::new(options),
             l7,
             files: BTreeMap::new(),
+            refused: BTreeMap::new(),
             services: Services::default(),
             said: BTreeMap::new(),
             outlet,
@@ -94,14 +97,19 @@ impl Standalone {
         }
     }
 
-    /// Puts the first file's version of each of these objects in force.
-    fn settle(&mut self, touched: BTreeSet<ObjectId>, refused: Vec<ObjectId>) -> Vec<Issue> {
+    /// Puts the first file's version of each of these objects in force, and closes what policies without any valid
+    /// version are attached to.
+    fn settle(&mut self, touched: BTreeSet<ObjectId>) -> Vec<Issue> {
         let first = |id: &ObjectId| self.files.values().find_map(|objects| objects.get(id));
-        let mut inputs: Vec<_> = refused.into_iter().map(|id| Input::Refused(id, Vec::new())).collect();
-        inputs.extend(touched.iter().map(|id| match first(id) {
-            Some(parsed) => Input::Put(Box::new(parsed.clone()), Vec::new()),
-            None => Input::Remove(id.clone()),
-        }));
+        let mut inputs: Vec<_> = touched
+            .iter()
+            .map(|id| match first(id) {
+                Some(parsed) => Input::Put(Box::new(parsed.clone()), Vec::new()),
+                None => Input::Remove(id.clone()),
+            })
+            .collect();
+        let never_valid = self.refused.values().flatten().filter(|(id, _)| first(id).is_none());
+        inputs.extend(never_valid.map(|(id, targets)| Input::Refused(id.clone(), targets.clone(), Vec::new())));
         let delta = self.l7.apply(inputs, [], &self.services);
         self.take_down(delta);
         let hides_policy = |id: &&ObjectId| matches!(id.kind, Kind::AuthorizationPolicy | Kind::RequestAuthentication);
@@ -142,19 +150,29 @@ impl Manifests for Standalone {
             now.entry(object.origin.id.clone()).or_insert(object);
         }
         // What cannot be read stays as it was, and so does what such a part may be hiding.
-        let kept = before.into_iter().filter(|(id, _)| parsed.unreadable || parsed.refused.contains(id));
+        let kept = before.into_iter().filter(|(id, _)| parsed.unreadable || parsed.refused.contains_key(id));
         for (id, object) in kept {
             now.entry(id).or_insert(object);
         }
         self.files.insert(name.to_owned(), now);
-        issues.extend(self.settle(touched, parsed.refused));
+        let mut refused = parsed.refused;
+        for (id, targets) in self.refused.remove(name).unwrap_or_default() {
+            if parsed.unreadable {
+                refused.entry(id).or_insert(targets);
+            } else {
+                touched.insert(id);
+            }
+        }
+        self.refused.insert(name.to_owned(), refused);
+        issues.extend(self.settle(touched));
         issues
     }
 
     fn remove_file(&mut self, name: &str) {
         self.store.remove_file(name);
-        let touched = self.files.remove(name).unwrap_or_default().into_keys().collect();
-        self.settle(touched, Vec::new());
+        let mut touched: BTreeSet<_> = self.files.remove(name).unwrap_or_default().into_keys().collect();
+        touched.extend(self.refused.remove(name).unwrap_or_default().into_keys());
+        self.settle(touched);
     }
 
     fn publish(&mut self) -> Vec<Issue> {
@@ -173,5 +191,44 @@ impl Manifests for Standalone {
 
     fn problem(&mut self, problem: String) {
         self.outlet.problem(problem);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ambit_l7::HttpAuthorizationAction;
+    use ambit_runtime::Readiness;
+
+    use super::*;
+    use crate::outlet;
+
+    #[test]
+    fn a_policy_that_was_never_valid_is_closed_as_long_as_it_is_there() {
+        const BROKEN: &str = "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\n\
+            metadata: {name: p, namespace: shop}\nspec:\n  \
+            targetRefs: [{kind: Gateway, group: gateway.networking.k8s.io, name: waypoint}]\n  rulez: [{}]\n";
+        let gateway = GatewayKey { namespace: "shop".into(), name: "waypoint".into() };
+        let name = Name { gateway, address: None, trust_domain: "cluster.local".into() };
+        let (outlet, _published) = outlet::channel(name.service(), Readiness::default().condition("configuration"));
+        let mut manifests = Standalone::new(name, Options::default(), outlet, AgentMetrics::default());
+        let valid = BROKEN.replace("rulez", "rules");
+        for (file, text, expected) in [
+            ("a.yaml", Some(BROKEN), Some(HttpAuthorizationAction::Deny)),
+            ("b.yaml", Some(BROKEN), Some(HttpAuthorizationAction::Deny)),
+            ("a.yaml", None, Some(HttpAuthorizationAction::Deny)),
+            ("b.yaml", Some(""), None),
+            ("b.yaml", Some(BROKEN), Some(HttpAuthorizationAction::Deny)),
+            ("b.yaml", Some(&valid), Some(HttpAuthorizationAction::Allow)),
+            ("b.yaml", Some(BROKEN), Some(HttpAuthorizationAction::Allow)),
+            ("b.yaml", None, None),
+        ] {
+            match text {
+                Some(text) => drop(manifests.replace_file(file, text)),
+                None => manifests.remove_file(file),
+            }
+            let config = manifests.l7.config();
+            let found = config.default.authorization.first().map(|policy| policy.action.clone());
+            assert_eq!(found, expected, "{file} {text:?}");
+        }
     }
 }

@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 use ambit_l7::{
     Condition, ConnectionView, ExternalAuthorizer, HttpAuthorization, HttpAuthorizationAction, HttpAuthorizationRule,
-    HttpFacts, HttpRehearsal, Operation, RequestView, Source, decide, rehearse, to_ask,
+    HttpFacts, HttpRehearsal, Operation, RequestView, Source, audits, decide, rehearse, to_ask,
 };
 use ambit_model::DenyReason;
 use http::{HeaderMap, Method};
 
 use crate::connection::Connection;
 use crate::in_force::{Compiled, InForce};
+use crate::plan::Destination;
 use crate::worker::Worker;
 
 /// How often a worker logs what dry-run policies would have denied.
@@ -27,12 +28,26 @@ pub(crate) fn judge_again(
     judge(&rules.rules.authorization, facts, consented)
 }
 
-/// Judges a connection that is no HTTP.
+/// What was seen of a connection that is no HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// TLS: its server name is known, or known to be none.
+    Tls,
+    /// Nothing: there may be TLS in it all the same.
+    Nothing,
+}
+
+/// Judges a connection that is no HTTP, by the rules of what was asked for and of where it is led to, once that is
+/// known.
 pub(crate) fn judge_connection(
     in_force: &InForce,
     connection: &Connection,
-    view: &ConnectionView<'_>,
+    destination: Option<&Destination>,
+    (view, look): (&ConnectionView<'_>, Look),
 ) -> Result<(), DenyReason> {
+    if !in_force.serves(&connection.to) {
+        return Err(DenyReason::Unenrolled);
+    }
     let (method, headers) = (Method::CONNECT, HeaderMap::new());
     let request = RequestView {
         method: &method,
@@ -43,9 +58,16 @@ pub(crate) fn judge_connection(
         headers: &headers,
         connection: *view,
     };
-    let policies = &in_force.rules(connection.to.service()).for_connections;
     let client = &connection.client.view();
-    judge(policies, &HttpFacts { request: &request, client, claims: None }, &[])
+    let mut governing = in_force.governing(connection);
+    governing.extend(destination.and_then(|destination| in_force.led_to(connection, destination)));
+    governing.iter().try_for_each(|governing| {
+        let policies = match look {
+            Look::Tls => &governing.rules.for_tls,
+            Look::Nothing => &governing.rules.for_tcp,
+        };
+        judge(policies, &HttpFacts { request: &governing.seen(request), client, claims: None }, &[])
+    })
 }
 
 /// The proof is for requests; what opens a connection is on the list of those that are judged.
@@ -59,6 +81,16 @@ fn judge(
         return Err(DenyReason::Policy { policy: question.policy.clone(), rule: question.rule });
     }
     decide(policies, facts, to_ask.all_consented()).permit().map(drop)
+}
+
+/// Logs which AUDIT policies match a request. Whoever writes one wants to see each match, as in the access log.
+pub(crate) fn audit_request(rules: &Compiled, facts: &HttpFacts<'_>) {
+    for found in audits(&rules.rules.authorization, facts) {
+        let (policy, rule) = (found.policy, found.rule);
+        let (client, method, path) = (facts.client.identity, facts.request.method, facts.request.path);
+        let client = client.map(tracing::field::display);
+        tracing::info!(target: "audit", %policy, rule, client, %method, path, "an AUDIT policy matches");
+    }
 }
 
 /// Counts what dry-run policies would have denied, and logs it: all requests may be of that kind, so one line a
@@ -75,23 +107,22 @@ pub(crate) fn rehearse_request(worker: &Worker, rules: &Compiled, facts: &HttpFa
 
 /// What policies say to connections of which only addresses and identities are known. A rule that allows by what
 /// is not there allows nothing; of one that denies, that part is left out, so that it denies more and never less.
-pub(crate) fn for_connections(policies: &[Arc<HttpAuthorization>]) -> Vec<Arc<HttpAuthorization>> {
+pub(crate) fn for_connections(policies: &[Arc<HttpAuthorization>], look: Look) -> Vec<Arc<HttpAuthorization>> {
     let reduced = |policy: &Arc<HttpAuthorization>| {
         let allows = policy.action == HttpAuthorizationAction::Allow;
-        if !policy.rules.iter().any(asks_for_http) {
+        let asks_for_more = |rule: &HttpAuthorizationRule| *rule != known_part(rule, look);
+        if !policy.rules.iter().any(asks_for_more) {
             return Arc::clone(policy);
         }
-        let rules = policy.rules.iter().filter(|rule| !allows || !asks_for_http(rule)).map(without_http).collect();
+        let rules = policy.rules.iter().filter(|rule| !allows || !asks_for_more(rule));
+        let rules = rules.map(|rule| known_part(rule, look)).collect();
         Arc::new(HttpAuthorization { rules, ..(**policy).clone() })
     };
     policies.iter().map(reduced).collect()
 }
 
-fn asks_for_http(rule: &HttpAuthorizationRule) -> bool {
-    *rule != without_http(rule)
-}
-
-fn without_http(rule: &HttpAuthorizationRule) -> HttpAuthorizationRule {
+/// A rule without what it asks of things nobody has seen.
+fn known_part(rule: &HttpAuthorizationRule, look: Look) -> HttpAuthorizationRule {
     let source = |source: &Source| Source {
         request_principals: Vec::new(),
         not_request_principals: Vec::new(),
@@ -105,25 +136,25 @@ fn without_http(rule: &HttpAuthorizationRule) -> HttpAuthorizationRule {
     HttpAuthorizationRule {
         from: rule.from.iter().map(source).collect(),
         to: rule.to.iter().map(operation).collect(),
-        when: rule.when.iter().filter(|condition| !is_http(condition)).cloned().collect(),
+        when: rule.when.iter().filter(|condition| is_known(condition, look)).cloned().collect(),
     }
 }
 
-fn is_http(condition: &Condition) -> bool {
+fn is_known(condition: &Condition, look: Look) -> bool {
     match condition {
         Condition::Header { .. }
         | Condition::RequestPrincipal { .. }
         | Condition::Audiences { .. }
         | Condition::Presenter { .. }
-        | Condition::Claim { .. } => true,
+        | Condition::Claim { .. } => false,
+        Condition::ServerName { .. } => look == Look::Tls,
         Condition::SourceIp { .. }
         | Condition::RemoteIp { .. }
         | Condition::SourceNamespace { .. }
         | Condition::SourcePrincipal { .. }
         | Condition::SourceServiceAccount { .. }
         | Condition::DestinationIp { .. }
-        | Condition::DestinationPort { .. }
-        | Condition::ServerName { .. } => false,
+        | Condition::DestinationPort { .. } => true,
     }
 }
 
@@ -144,8 +175,25 @@ mod tests {
     #[test]
     fn what_is_unknown_of_a_connection_allows_nothing_and_excuses_nothing() {
         use HttpAuthorizationAction::{Allow, Deny};
-        assert!(for_connections(&[policy(Allow)])[0].rules.is_empty());
-        let deny = for_connections(&[policy(Deny)]);
+        assert!(for_connections(&[policy(Allow)], Look::Tls)[0].rules.is_empty());
+        let deny = for_connections(&[policy(Deny)], Look::Tls);
         assert_eq!(deny[0].rules[0].to, [Operation { ports: vec![80], ..Operation::default() }]);
+    }
+
+    #[test]
+    fn a_server_name_that_was_not_seen_excuses_nothing() {
+        use HttpAuthorizationAction::{Allow, Deny};
+        let name = Condition::ServerName { values: Vec::new(), not_values: vec![Pattern::Exact("good".into())] };
+        let rule = HttpAuthorizationRule { when: vec![name], ..HttpAuthorizationRule::default() };
+        let policy = |action| Arc::new(HttpAuthorization { rules: vec![rule.clone()], ..(*policy(action)).clone() });
+        for (action, look, expected) in [
+            (Deny, Look::Nothing, vec![HttpAuthorizationRule::default()]),
+            (Deny, Look::Tls, vec![rule.clone()]),
+            (Allow, Look::Nothing, vec![]),
+            (Allow, Look::Tls, vec![rule.clone()]),
+        ] {
+            let shown = format!("{action:?} {look:?}");
+            assert_eq!(for_connections(&[policy(action)], look)[0].rules, expected, "{shown}");
+        }
     }
 }

@@ -106,8 +106,14 @@ fn preface(bytes: &[u8]) -> Option<bool> {
     (length == PREFACE.len()).then_some(true)
 }
 
-/// Whether the first line is one of HTTP/1; `None` as long as it may be.
+/// Whether the first line is one of HTTP/1; `None` as long as it may be. Servers pass over empty lines in front of
+/// it (RFC 9112 §2.2).
 fn request_line(bytes: &[u8]) -> Option<bool> {
+    let begin = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(bytes.len());
+    if begin > MAX_REQUEST_LINE {
+        return Some(true);
+    }
+    let bytes = bytes.get(begin..).unwrap_or_default();
     let is_method = |byte: &u8| byte.is_ascii_uppercase() || matches!(byte, b'-' | b'_');
     let method = bytes.iter().position(|byte| !is_method(byte)).unwrap_or(bytes.len());
     if method > 32 || (method < bytes.len() && (method == 0 || bytes.get(method) != Some(&b' '))) {
@@ -143,6 +149,10 @@ mod tests {
             (b"POST /x HTTP/1.1\r\n", Some(Http1)),
             (b"M-SEARCH * HTTP/1.0\n", Some(Http1)),
             (b"GET /x", None),
+            (b"\r\n", None),
+            (b"\r\n\nGET /x", None),
+            (b"\r\n\nGET /x HTTP/1.1\r\n", Some(Http1)),
+            (b"\r\nhello\r\n", Some(Tcp)),
             (b"GET x\r\n", Some(Tcp)),
             (b"*1\r\n$4\r\nPING\r\n", Some(Tcp)),
             (b"get / HTTP/1.1\r\n", Some(Tcp)),

@@ -9,7 +9,7 @@
 //! | 7 authorizers, policy | `consent.rs`, `policy.rs` | an `HttpPermit`, or 403 |
 //! | 8 route | `ambit_l7::HttpTable` | a rule, or 404 |
 //! | 9 fault, CORS, redirect | `fault.rs`, `ambit_l7` | an answer at once, or none |
-//! | 10 changes, copies | `forward.rs` | the request as the backend sees it |
+//! | 10 policy of where it leads, changes, copies | `led.rs`, `forward.rs` | the request as the backend sees it |
 //! | 11 upstream | `upstream.rs` | an answer, or 50x |
 //! | 12 changes | `forward.rs` | the answer as the client sees it |
 //! | 13 record | `recorded.rs`, `ambit_telemetry` | one log line, one set of counters |
@@ -18,15 +18,20 @@ mod consent;
 mod fault;
 mod forward;
 mod head;
+mod led;
 mod recorded;
 mod refusal;
 mod token;
 
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ambit_l7::{Claims, Cors, ExternalAuthorizer, HttpAction, HttpFacts, HttpRule, Preflight, RequestView, grpc};
+use ambit_l7::{
+    Claims, Cors, ExternalAuthorizer, HttpAction, HttpFacts, HttpPermit, HttpRule, Preflight, RequestView, grpc,
+};
+use ambit_model::DenyReason;
 use ambit_telemetry::{Direction, Flow, Party, RequestRecord, ResponseFlag, SecurityPolicy};
 use bytes::Bytes;
 use http::request::Parts;
@@ -40,7 +45,6 @@ use crate::external::Change;
 use crate::http::Served;
 use crate::in_force::InForce;
 use crate::judged::Registered;
-use crate::jwt;
 use crate::plan::{Answer, ByteStream, Destination, Happened};
 use crate::policy;
 use crate::upgrade::{Downstream, Upgrade};
@@ -65,8 +69,8 @@ pub(crate) struct Exchange {
     record: RequestRecord,
     /// When the answer must have ended.
     deadline: Option<Instant>,
-    /// What its token says.
-    claims: Option<Rc<Claims>>,
+    /// What its tokens say.
+    claims: Vec<Rc<Claims>>,
     /// Who was asked, and consented.
     consented: Vec<Arc<ExternalAuthorizer>>,
     /// What they want the client to see with the answer.
@@ -112,19 +116,20 @@ pub(crate) async fn serve(mut exchange: Exchange, request: Request<Incoming>) ->
 async fn relay(exchange: &mut Exchange, parts: Parts, body: Body) -> Result<Reply, Refusal> {
     let in_force = Arc::clone(&exchange.in_force);
     let connection = Rc::clone(&exchange.connection);
+    if !in_force.serves(&connection.to) {
+        return Err(Refusal::no_route());
+    }
     let rules = Arc::clone(in_force.rules(connection.to.service()));
-    let mut head = Head::read(parts, in_force.config.path_normalization)?;
-    exchange.claims = token::check(&exchange.worker, &rules, &mut head).await?;
+    let mut head = Head::read(parts, in_force.config.path_normalization, &connection.host())?;
+    introduce(&mut head, connection.client.address.ip());
     let client = connection.client.view();
-    let claims = exchange.claims.clone();
-    let (permit, body) = consent::judge(exchange, &rules, &mut head, body, claims.as_deref()).await?;
+    let (permit, body) = judge(exchange, &mut head, body).await?;
     let matched = rules.http.decide(&head.view(&connection), &client);
     if matched.is_none() && !rules.http.rules().is_empty() {
         return Err(Refusal::no_route());
     }
     let rule = matched.map(|matched| &**matched.rule);
     exchange.record.facts.route = rule.map(route_name);
-    exchange.deadline = forward::deadline(rule, &head);
     let origin = head.parts.headers.get(header::ORIGIN).cloned();
     let cors = rule.and_then(|rule| rule.cors.as_ref());
     let onward = match matched.as_ref().map(|matched| (&matched.rule.action, matched)) {
@@ -146,15 +151,30 @@ async fn relay(exchange: &mut Exchange, parts: Parts, body: Body) -> Result<Repl
             }
         }
     };
-    introduce(&mut head);
+    // The time a delay put in on purpose took is not the backend's.
+    exchange.deadline = forward::deadline(rule, &head);
     let says = Says { rule: matched.map(|matched| (&**matched.rule, matched.path)), forward: onward };
-    let registered = exchange.register(&head)?;
-    let Answer { mut response, upgraded, .. } = forward::forward(exchange, says, head, body, permit).await?;
+    let (answer, registered) = forward::forward(exchange, says, head, body, permit).await?;
+    let Answer { mut response, upgraded, .. } = answer;
     if let Some(cors) = cors {
         cors.apply(origin.as_ref(), response.headers_mut());
     }
     exchange.record.facts.details = "via_upstream".to_owned();
     Ok(Reply { response, upgraded: upgraded.zip(registered) })
+}
+
+/// Steps 6 and 7, for all whose rules have a say.
+async fn judge(exchange: &mut Exchange, head: &mut Head, mut body: Body) -> Result<(HttpPermit, Body), Refusal> {
+    let governing = exchange.in_force.governing(&exchange.connection);
+    exchange.claims = token::check(&exchange.worker, &governing, head).await?;
+    let claims = exchange.claims.clone();
+    let mut permit = None;
+    for governing in &governing {
+        let claims = token::of(&claims, &governing.rules);
+        let (given, whole) = consent::judge(exchange, governing, head, body, claims).await?;
+        (permit, body) = (Some(given), whole);
+    }
+    permit.map(|permit| (permit, body)).ok_or_else(|| Refusal::internal("nobody_has_a_say"))
 }
 
 /// A preflight that is answered here ends here.
@@ -188,11 +208,20 @@ fn answer(
     Reply { response, upgraded: None }
 }
 
-/// What backends are told of every request.
-fn introduce(head: &mut Head) {
-    let scheme = HeaderValue::from_static(if head.parts.uri.scheme_str() == Some("https") { "https" } else { "http" });
+/// What policies, authorizers and backends are told of every request. The client's own word counts for nothing but
+/// the beginning of a list.
+fn introduce(head: &mut Head, client: IpAddr) {
     let headers = &mut head.parts.headers;
-    headers.entry(FORWARDED_PROTO).or_insert(scheme);
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+    let mut hops = Vec::new();
+    for hop in headers.get_all(FORWARDED_FOR) {
+        hops.extend_from_slice(hop.as_bytes());
+        hops.extend_from_slice(b", ");
+    }
+    hops.extend_from_slice(client.to_string().as_bytes());
+    if let Ok(hops) = HeaderValue::from_bytes(&hops) {
+        headers.insert(FORWARDED_FOR, hops);
+    }
     if !headers.contains_key(REQUEST_ID)
         && let Ok(id) = HeaderValue::try_from(uuid(rand::random()))
     {
@@ -244,7 +273,7 @@ impl Exchange {
             downstream,
             record,
             deadline: None,
-            claims: None,
+            claims: Vec::new(),
             consented: Vec::new(),
             to_client: Vec::new(),
         }
@@ -302,19 +331,26 @@ impl Exchange {
     }
 
     /// Puts a request that is to become a stream of bytes on the list of those that are judged again.
-    fn register(&self, head: &Head) -> Result<Option<Registered>, Refusal> {
+    fn register(&self, head: &Head, destination: &Destination) -> Result<Option<Registered>, Refusal> {
         if head.switch == Switch::No {
             return Ok(None);
         }
-        let (connection, head) = (Rc::clone(&self.connection), head.clone());
+        let (connection, head, destination) = (Rc::clone(&self.connection), head.clone(), destination.clone());
         let (claims, consented) = (self.claims.clone(), self.consented.clone());
         let judge = move |in_force: &Arc<InForce>| {
-            let rules = in_force.rules(connection.to.service());
-            let claims = claims.as_deref().filter(|claims| jwt::counts(claims, &rules.rules.jwt));
-            let (view, client) = (head.view(&connection), connection.client.view());
-            policy::judge_again(rules, &HttpFacts { request: &view, client: &client, claims }, &consented)
+            if !in_force.serves(&connection.to) {
+                return Err(DenyReason::Unenrolled);
+            }
+            let client = &connection.client.view();
+            for governing in in_force.governing(&connection) {
+                let request = &governing.seen(head.view(&connection));
+                let facts = HttpFacts { request, client, claims: token::of(&claims, &governing.rules) };
+                policy::judge_again(&governing.rules, &facts, &consented)?;
+            }
+            led::judge(in_force, &connection, &destination, (&head, &claims))
         };
-        let admitted = self.worker.connections.admit(&self.in_force, judge);
+        // By now, and not by what was in force when the request came: there may have been waiting since.
+        let admitted = self.worker.connections.admit(&self.worker.in_force(), judge);
         admitted.map(Some).map_err(|reason| Refusal::denied(&reason))
     }
 }

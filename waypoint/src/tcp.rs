@@ -3,8 +3,8 @@
 //! | step | file | gives |
 //! | --- | --- | --- |
 //! | 1 to 3 | `listener.rs`, `tunnel.rs`, `protocol.rs` | a connection of a client |
-//! | 4 policy | `policy.rs`, `judged.rs` | its place among the open connections |
-//! | 5 route | `ambit_l7::decide_tls`, `decide_tcp` | a backend |
+//! | 4 policy | `policy.rs` | leave to go on |
+//! | 5 route, policy of where it leads | `ambit_l7::decide_tls`, `decide_tcp`, `judged.rs` | a backend, its place among the open connections |
 //! | 6 upstream | `upstream.rs` | a stream to an endpoint |
 //! | 7 bytes | `pump.rs` | bytes |
 //! | 8 record | `ambit_telemetry` | one log line, one set of counters |
@@ -26,7 +26,7 @@ use crate::destination;
 use crate::in_force::InForce;
 use crate::judged::Registered;
 use crate::plan::{Connected, Destination, Failure, FailureReason, Plan, Speak};
-use crate::policy;
+use crate::policy::{self, Look};
 use crate::pump::pump;
 use crate::rewind::Rewind;
 use crate::upstream;
@@ -60,13 +60,14 @@ async fn relay(
 ) -> Result<(), CloseReason> {
     let in_force = worker.in_force();
     describe(record, connection, &in_force);
-    let judge = {
-        let (connection, seen) = (Rc::clone(connection), seen.clone());
-        move |in_force: &Arc<InForce>| judge(in_force, &connection, &seen)
-    };
-    let registered = worker.connections.admit(&in_force, judge).map_err(CloseReason::Denied)?;
+    judge(&in_force, connection, seen, None).map_err(CloseReason::Denied)?;
     let backend = route(worker, &in_force, connection, seen)?;
     let (destination, policy) = destination::of(&in_force, connection, backend.as_ref())?;
+    let judge = {
+        let (connection, seen, destination) = (Rc::clone(connection), seen.clone(), destination.clone());
+        move |in_force: &Arc<InForce>| judge(in_force, &connection, &seen, Some(&destination))
+    };
+    let registered = worker.connections.admit(&in_force, judge).map_err(CloseReason::Denied)?;
     let plan = Plan {
         in_force: &in_force,
         client: &connection.client,
@@ -111,8 +112,14 @@ fn view<'a>(connection: &Connection, seen: &'a Seen) -> ConnectionView<'a> {
 }
 
 /// Judges the connection: also later, by what is in force then.
-fn judge(in_force: &InForce, connection: &Connection, seen: &Seen) -> Result<(), DenyReason> {
-    policy::judge_connection(in_force, connection, &view(connection, seen))
+fn judge(
+    in_force: &InForce,
+    connection: &Connection,
+    seen: &Seen,
+    destination: Option<&Destination>,
+) -> Result<(), DenyReason> {
+    let look = if matches!(seen, Seen::Tls(_)) { Look::Tls } else { Look::Nothing };
+    policy::judge_connection(in_force, connection, destination, (&view(connection, seen), look))
 }
 
 /// The backend that a rule chooses; `None` where no rule does: what was asked for.

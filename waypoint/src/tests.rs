@@ -3,6 +3,7 @@
 mod authorizers;
 mod mesh;
 mod tokens;
+mod ways_round;
 
 use std::time::Duration;
 
@@ -144,7 +145,7 @@ spec:
 async fn an_upgraded_connection_is_a_stream_of_bytes() {
     with_mesh("", async |mesh| {
         let mut stream = mesh.open(HTTP).await.unwrap();
-        let head = "GET /chat HTTP/1.1\r\nhost: web\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n";
+        let head = "GET /chat HTTP/1.1\r\nhost: web\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
         stream.write_all(head.as_bytes()).await.unwrap();
         let answer = read_to(&mut stream, "\r\n\r\n").await;
         assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
@@ -196,7 +197,7 @@ async fn what_a_new_policy_forbids_is_cut() {
     with_mesh("", async |mut mesh| {
         let (mut tcp, mut upgraded) = (mesh.open(TCP).await.unwrap(), mesh.open(HTTP).await.unwrap());
         assert_eq!(read_to(&mut tcp, "\n").await, "220 hello\n");
-        let head = "GET /chat HTTP/1.1\r\nhost: web\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n";
+        let head = "GET /chat HTTP/1.1\r\nhost: web\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
         upgraded.write_all(head.as_bytes()).await.unwrap();
         read_to(&mut upgraded, "\r\n\r\n").await;
         mesh.change(DENY_CLIENT);

@@ -2,13 +2,14 @@
 //! a client, for what is bound to this waypoint and nothing else.
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
 use ambit_hbone::{Authority, IncomingConnect, Settings};
 use ambit_identity::VerifiedPeer;
-use ambit_model::{CloseReason, PeerAddr, TunnelTarget};
+use ambit_model::{CloseReason, Identity, PeerAddr, TunnelTarget};
 use ambit_telemetry::Direction;
 use http::StatusCode;
 use tokio::net::TcpStream;
@@ -124,11 +125,30 @@ fn admit(worker: &Rc<Worker>, request: IncomingConnect, proved: &VerifiedPeer, p
 
 /// Who asks: proved by its certificate; its agent, which holds that, says at which address.
 fn client(in_force: &InForce, request: &IncomingConnect, proved: &VerifiedPeer, peer: PeerAddr) -> Client {
-    let address = request.forwarded().map_or(peer, |forwarded| forwarded.client);
-    let identity = proved.identity().clone();
-    let workload = in_force.snapshot.workload_by_ip(address.ip());
-    let workload = workload.filter(|workload| workload.identity == identity).cloned();
-    Client { identity, address, workload }
+    let forwarded = request.forwarded().map(|forwarded| forwarded.client);
+    identify(in_force, proved.identity(), forwarded, peer)
+}
+
+/// Anybody can be at a tunnel's other end, and policies go by addresses: one that cannot be a client's, or is that of
+/// another identity's workload, is not believed.
+fn identify(in_force: &InForce, identity: &Identity, forwarded: Option<PeerAddr>, peer: PeerAddr) -> Client {
+    let at = |address: PeerAddr| in_force.snapshot.workload_by_ip(address.ip());
+    let own = in_force.own.workload.as_ref().map(|own| &own.addresses[..]).unwrap_or_default();
+    let is_its_own = |address: &PeerAddr| {
+        is_plausible(address.ip(), own) && at(*address).is_none_or(|workload| workload.identity == *identity)
+    };
+    let address = forwarded.filter(is_its_own).unwrap_or(peer);
+    let workload = at(address).filter(|workload| workload.identity == *identity).cloned();
+    Client { identity: identity.clone(), address, workload }
+}
+
+/// Whether a client can have the address.
+fn is_plausible(address: IpAddr, own: &[IpAddr]) -> bool {
+    let odd = match address {
+        IpAddr::V4(it) => it.is_broadcast() || it.is_link_local(),
+        IpAddr::V6(it) => it.is_unicast_link_local(),
+    };
+    !(odd || address.is_unspecified() || address.is_loopback() || address.is_multicast() || own.contains(&address))
 }
 
 /// What a request is for: a service or a workload bound to this waypoint. Anything else is refused, or it would be

@@ -1,4 +1,4 @@
-//! Connections that switch protocols: WebSocket and other upgrades, and CONNECT. Once the backend has agreed, bytes
+//! Connections that switch to WebSocket, by HTTP/1's upgrade or HTTP/2's extended CONNECT. Once the backend has agreed, bytes
 //! go both ways, for as long as policy allows.
 
 use std::cell::RefCell;

@@ -1,11 +1,12 @@
 //! Inbound, before policy: whose connection a tunnel carries. It is the tunnel's other end's own, unless
-//! that is the waypoint which the pod is behind: then it is the connection of whom that one names.
+//! that is the waypoint which the pod, or this port of it, is behind: then it is the connection of whom that
+//! one names.
 //!
 //! What anybody else says of clients is ignored and counted.
 
 use std::net::IpAddr;
 
-use ambit_hbone::IncomingConnect;
+use ambit_hbone::{Authority, IncomingConnect};
 use ambit_identity::VerifiedPeer;
 use ambit_model::{CloseReason, Identity, PeerAddr};
 use ambit_state::Snapshot;
@@ -41,7 +42,11 @@ pub(crate) fn identify(
     let bad = |error| CloseReason::BadRequest { detail: error_chain(&error) };
     let own = Client { vouched: None, address: from };
     let Some(client) = request.client_principal().map_err(bad)? else { return Ok(own) };
-    let believed = snapshot.workload(&pod.uid).is_some_and(|it| snapshot.may_vouch(peer.identity(), it));
+    let port = match request.authority() {
+        Authority::Address(target) => target.socket().port(),
+        Authority::Host { port, .. } => *port,
+    };
+    let believed = snapshot.workload(&pod.uid).is_some_and(|it| snapshot.may_vouch(peer.identity(), it, port));
     if !believed {
         worker.metrics.client_principals_ignored.inc();
         return Ok(own);

@@ -58,18 +58,19 @@ pub(crate) struct Vouched {
 }
 
 impl Inbound {
-    /// What policy is asked about. A waypoint's word counts for as long as the workload is behind that waypoint;
-    /// after that the connection is the waypoint's own.
+    /// What policy is asked about. A waypoint's word counts for as long as the workload, or a service that leads to
+    /// the port, is behind that waypoint; after that the connection is the waypoint's own.
     fn facts(&self, snapshot: &Snapshot, workload: &Workload) -> Facts<'_> {
         let peer = self.peer.as_ref();
         let vouched = self.vouched.as_deref();
-        let vouched = vouched.filter(|_| peer.is_some_and(|peer| snapshot.may_vouch(peer, workload)));
+        let port = self.destination.port();
+        let vouched = vouched.filter(|_| peer.is_some_and(|peer| snapshot.may_vouch(peer, workload, port)));
         Facts {
             source: vouched.map(|vouched| &vouched.client).or(peer),
             peer,
             source_ip: vouched.map_or(self.peer_ip, |vouched| vouched.ip),
             destination_ip: self.destination.ip(),
-            destination_port: self.destination.port(),
+            destination_port: port,
         }
     }
 }
@@ -275,6 +276,46 @@ mod tests {
             let shown = format!("{by} {denies:?}");
             assert_eq!(carried.judge(&bound(naming(denies.clone()))).is_ok(), while_bound, "{shown}");
             assert_eq!(carried.judge(&freed(naming(denies))).is_ok(), after, "{shown}, no more behind it");
+        }
+    }
+
+    #[test]
+    fn a_services_waypoint_has_no_word_on_other_ports() {
+        use ambit_model::{
+            Clause, GatewayAddress, HealthPolicy, LoadBalancingMode, Match, PortMapping, Rule, Service, ServiceKey,
+            StringMatch, WaypointFailure,
+        };
+        let service = |name: &str, waypoint| Service {
+            key: ServiceKey { namespace: "shop".into(), hostname: format!("{name}.shop.svc.cluster.local").into() },
+            name: name.into(),
+            addresses: Vec::new(),
+            ports: Vec::new(),
+            subject_alt_names: Vec::new(),
+            health_policy: HealthPolicy::default(),
+            load_balancing: LoadBalancingMode::default(),
+            waypoint,
+            waypoint_failure: WaypointFailure::default(),
+        };
+        let own = service("wp", None);
+        let bound = service("web", Some(Arc::new(GatewayAddress::of_service(own.key.clone()))));
+        let serving = |name: &str, address: &str, key: &ServiceKey, target_port| {
+            let mut workload = workload(name, &[address.parse().unwrap()]);
+            let port = PortMapping { service_port: 80, target_port, app_protocol: Default::default() };
+            let services = Arc::new([(key.clone(), vec![port])].into_iter().collect());
+            Arc::make_mut(&mut workload.application).services = services;
+            workload
+        };
+        let client = StringMatch::Exact("cluster.local/ns/shop/sa/client".into());
+        let allow = Match { principals: vec![client], ..Match::default() };
+        let policy =
+            Authorization { rules: vec![Rule { clauses: vec![Clause { matches: vec![allow] }] }], ..deny_all() };
+        // The connection is for port 80 of the pod.
+        for (target_port, expected) in [(80, true), (8080, false)] {
+            let web = serving("web", "10.0.0.2", &bound.key, target_port);
+            let carried = carried(&web.uid, "wp", "client");
+            let pods = vec![web, serving("wp", "10.0.0.3", &own.key, 15008)];
+            let snapshot = Snapshot::build(pods, vec![bound.clone(), own.clone()], vec![policy.clone()]);
+            assert_eq!(carried.judge(&snapshot).is_ok(), expected, "port 80 of the service is {target_port}");
         }
     }
 

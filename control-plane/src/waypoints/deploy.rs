@@ -126,12 +126,22 @@ fn roots_name(gateway: &str) -> String {
     format!("{gateway}-roots")
 }
 
-/// What users want otherwise, but for what it is called and whose it is: an object may not turn into another.
+/// What users want otherwise, but for what it is called and whose it is: an object may not turn into another. Nor
+/// may its pods run as others, or in their node's place: who may write the parameters might not be allowed to.
 fn laid_over(mut object: Value, overlay: &Value) -> Value {
-    let own = ["apiVersion", "kind", "metadata"].map(|field| (field.to_owned(), object.get(field).cloned().into()));
-    overlay::merge(&mut object, overlay);
-    overlay::merge(&mut object, &Value::Object(Map::from_iter(own)));
+    let own = fields(&object, &["apiVersion", "kind", "metadata"]);
+    let kept = ["serviceAccountName", "serviceAccount", "hostNetwork", "hostPID", "hostIPC"];
+    let pod = object.pointer("/spec/template/spec").map(|pod| fields(pod, &kept));
+    let pod = pod.map(|pod| json!({ "spec": { "template": { "spec": pod } } })).unwrap_or_default();
+    for patch in [overlay, &own, &pod] {
+        overlay::merge(&mut object, patch);
+    }
     object
+}
+
+/// These fields of an object, null where it has them not.
+fn fields(object: &Value, names: &[&str]) -> Value {
+    names.iter().map(|name| ((*name).to_owned(), Value::from(object.get(name).cloned()))).collect()
 }
 
 /// Labels of everything, the user's first: they may not say otherwise.

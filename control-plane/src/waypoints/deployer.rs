@@ -8,7 +8,7 @@ use ambit_identity::Roots;
 use ambit_model::GatewayKey;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams};
+use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
 use kube::core::GroupVersionKind;
 use kube::{Api, Client};
 use serde_json::{Value, json};
@@ -42,6 +42,8 @@ pub(crate) struct Deployer {
 /// What was written for a waypoint.
 #[derive(Debug)]
 struct Deployed {
+    /// The Gateway's uid.
+    owner: Option<String>,
     objects: Vec<Value>,
     at: Instant,
     addresses: Vec<String>,
@@ -51,9 +53,9 @@ struct Deployed {
 #[derive(Debug, thiserror::Error)]
 enum DeployError {
     /// The API server, which may do it later.
-    #[error("{object} cannot be written")]
+    #[error("{object} cannot be read, written or deleted")]
     Kubernetes {
-        /// What was to be written or read.
+        /// What was to be.
         object: String,
         /// Its answer.
         source: Box<kube::Error>,
@@ -94,6 +96,14 @@ impl Deployer {
             };
             // What cannot be done for one waypoint keeps no other waiting.
             tokio::select! {
+                biased;
+                changed = leads.changed() => {
+                    if changed.is_err() {
+                        return; // the process is ending
+                    }
+                    // Another leads, or did: what there is, is not as it was left.
+                    self.deployed.clear();
+                }
                 () = self.gateways.changed() => {}
                 changed = self.roots.changed() => if changed.is_err() {
                     return; // the authority is gone: the process is ending
@@ -107,7 +117,7 @@ impl Deployer {
     async fn round(&mut self) -> bool {
         let mut well = self.classes().await;
         let wanted = self.gateways.wanted();
-        self.remove_others(&wanted).await;
+        well &= self.remove_others(&wanted).await;
         for waypoint in &wanted {
             let trouble = self.deploy(waypoint).await.err();
             if let Some(error) = &trouble {
@@ -149,20 +159,38 @@ impl Deployer {
     }
 
     /// Deletes what was deployed for Gateways that are waypoints no more. What belonged to one that is gone,
-    /// Kubernetes deletes with it.
-    async fn remove_others(&mut self, wanted: &[Wanted]) {
+    /// Kubernetes deletes with it. Whether all of it went well.
+    async fn remove_others(&mut self, wanted: &[Wanted]) -> bool {
         let gone = |key: &GatewayKey| !wanted.iter().any(|waypoint| waypoint.key == *key);
         let gone: Vec<_> = self.deployed.keys().filter(|key| gone(key)).cloned().collect();
-        let gone: Vec<_> = gone.iter().filter_map(|key| self.deployed.remove(key)).collect();
-        for deployed in gone {
-            for object in &deployed.objects {
-                let Some((api, name)) = self.api(object) else { continue };
-                match api.delete(&name, &DeleteParams::default()).await {
-                    Err(kube::Error::Api(status)) if status.code == 404 => {}
-                    Err(error) => tracing::warn!(name, error = error_chain(&error), "cannot delete"),
-                    Ok(_) => {}
+        let mut well = true;
+        for key in gone {
+            let Some(deployed) = self.deployed.remove(&key) else { continue };
+            let mut left = Vec::new();
+            for object in deployed.objects {
+                if let Err(error) = self.delete(&object, deployed.owner.as_deref()).await {
+                    tracing::warn!(waypoint = %key, error = error_chain(&error), "cannot delete");
+                    left.push(object);
                 }
             }
+            if !left.is_empty() {
+                well = false;
+                self.deployed.insert(key, Deployed { objects: left, ..deployed });
+            }
+        }
+        well
+    }
+
+    /// Deletes an object, if it is still the Gateway's: another may have come in its place.
+    async fn delete(&self, object: &Value, owner: Option<&str>) -> Result<(), DeployError> {
+        let Some((api, name)) = self.api(object) else { return Ok(()) };
+        let failed = |error| DeployError::Kubernetes { object: shown(object), source: Box::new(error) };
+        let found = api.get_opt(&name).await.map_err(failed)?;
+        let Some(found) = found.filter(|found| is_of(found, owner)) else { return Ok(()) };
+        let preconditions = Some(Preconditions { uid: found.metadata.uid, resource_version: None });
+        match api.delete(&name, &DeleteParams { preconditions, ..DeleteParams::default() }).await {
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            deleted => deleted.map(|_| ()).map_err(failed),
         }
     }
 
@@ -180,7 +208,8 @@ impl Deployer {
             addresses.extend(self.write(object, uid(&waypoint.gateway)).await?);
         }
         tracing::info!(waypoint = %waypoint.key, "deployed");
-        self.deployed.insert(waypoint.key.clone(), Deployed { objects, at: Instant::now(), addresses });
+        let owner = uid(&waypoint.gateway).map(str::to_owned);
+        self.deployed.insert(waypoint.key.clone(), Deployed { owner, objects, at: Instant::now(), addresses });
         Ok(())
     }
 
@@ -197,15 +226,10 @@ impl Deployer {
     /// Writes an object, unless it is there and somebody else's; gives the addresses it has.
     async fn write(&self, object: &Value, owner: Option<&str>) -> Result<Vec<String>, DeployError> {
         let Some((api, name)) = self.api(object) else { return Ok(Vec::new()) };
-        let shown = || format!("{} {name}", object.get("kind").and_then(Value::as_str).unwrap_or_default());
-        let failed = |error| DeployError::Kubernetes { object: shown(), source: Box::new(error) };
+        let failed = |error| DeployError::Kubernetes { object: shown(object), source: Box::new(error) };
         let found = api.get_opt(&name).await.map_err(failed)?;
-        let is_ours = |found: &DynamicObject| {
-            let owners = found.metadata.owner_references.iter().flatten();
-            owners.into_iter().any(|it| Some(it.uid.as_str()) == owner)
-        };
-        if found.is_some_and(|found| !is_ours(&found)) {
-            return Err(DeployError::Foreign(shown()));
+        if found.is_some_and(|found| !is_of(&found, owner)) {
+            return Err(DeployError::Foreign(shown(object)));
         }
         // Ours, so that whoever else wrote its fields is overruled.
         let written = api.patch(&name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(object)).await;
@@ -235,6 +259,18 @@ impl Deployer {
         let api = Api::namespaced_with(self.client.clone(), text("/metadata/namespace")?, &resource);
         Some((api, text("/metadata/name")?.to_owned()))
     }
+}
+
+/// Whether an object that is there belongs to the Gateway of this uid.
+fn is_of(found: &DynamicObject, owner: Option<&str>) -> bool {
+    let owners = found.metadata.owner_references.iter().flatten();
+    owners.into_iter().any(|it| Some(it.uid.as_str()) == owner)
+}
+
+/// An object for people.
+fn shown(object: &Value) -> String {
+    let text = |at: &str| object.pointer(at).and_then(Value::as_str).unwrap_or_default();
+    format!("{} {}", text("/kind"), text("/metadata/name"))
 }
 
 fn gateway_api(kind: &str, plural: &str) -> ApiResource {

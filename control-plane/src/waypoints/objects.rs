@@ -163,9 +163,10 @@ fn entry<'a>(waypoints: &'a mut BTreeMap<GatewayKey, Waypoint>, key: &GatewayKey
     })
 }
 
-/// The Gateway whose service an address names.
+/// The Gateway whose service an address names. What is kept from a waypoint that is not there, or does not allow it,
+/// is bound to nobody, and nothing of it is told to whoever is of that name.
 fn gateway(address: &GatewayAddress) -> Option<GatewayKey> {
-    let service = address.service()?;
+    let service = address.service().filter(|service| !service.hostname.ends_with(".invalid"))?;
     let name = service.hostname.split('.').next()?;
     Some(GatewayKey { namespace: Arc::clone(&service.namespace), name: name.into() })
 }

@@ -36,7 +36,7 @@ impl Batch {
                 }
                 (Input::Put(parsed, issues), standing)
             }
-            What::Refused { issues, standing } => (Input::Refused(id.clone(), issues), standing),
+            What::Refused { issues, targets, standing } => (Input::Refused(id.clone(), targets, issues), standing),
             What::Removed => {
                 if id.kind == Kind::Pod {
                     pods.remove(&id.namespace, &id.name);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ambit_model::{Authorization, NodePod, PolicyKey, Service, ServiceKey, Workload, WorkloadUid};
-use ambit_resources::{ObjectId, Parsed};
+use ambit_resources::{ObjectId, Parsed, TargetRef};
 
 use crate::Issue;
 
@@ -15,8 +15,9 @@ pub type Read = Vec<ambit_resources::Issue<ambit_resources::Problem>>;
 pub enum Input {
     /// An object came, or changed.
     Put(Box<Parsed>, Read),
-    /// An object came or changed, and cannot be read: the version before it stays in force.
-    Refused(ObjectId, Read),
+    /// An object came or changed, and cannot be read: the version before it stays in force. A policy for waypoints
+    /// that has none denies everything to what it is attached to, as far as that could be read.
+    Refused(ObjectId, Vec<TargetRef>, Read),
     /// An object went.
     Remove(ObjectId),
     /// A node says whether it captured a pod. Goes before the pod's annotation, until the annotation says

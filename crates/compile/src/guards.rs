@@ -8,11 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ambit_model::{
-    Action, Authorization, Clause, GatewayKey, Match, PolicyKey, PortMapping, Rule, Scope, ServiceKey, StringMatch,
-    WaypointFailure, WorkloadUid,
+    Action, Authorization, Clause, GatewayKey, HealthPolicy, Identity, Match, PolicyKey, PortMapping, Rule, Scope,
+    ServiceKey, StringMatch, WaypointFailure, WorkloadUid,
 };
 use ambit_resources::{ObjectId, TargetRef, gateway_api};
 
+use crate::frontends::Frontends;
 use crate::shared::Shared;
 use crate::waypoints::{Waypoints, own_service};
 
@@ -24,7 +25,8 @@ pub(crate) enum Target {
     /// By namespace and name.
     ServiceEntry(Arc<str>, Arc<str>),
     Gateway(GatewayKey),
-    /// A class of Gateways; only policies of the root namespace are for all of it.
+    /// A class of Gateways; only policies of the root namespace are for all of it. In the order of all targets,
+    /// classes are the last.
     Class(Arc<str>),
 }
 
@@ -39,7 +41,7 @@ pub(crate) fn targets(
     let target = |it: &TargetRef| {
         let (namespace, name) = (Arc::clone(namespace), Arc::from(it.name.as_str()));
         match (it.group.as_str(), it.kind.as_str()) {
-            ("", "Service") => Some(Target::Service(namespace, name)),
+            ("" | "core", "Service") => Some(Target::Service(namespace, name)),
             ("networking.istio.io", "ServiceEntry") => Some(Target::ServiceEntry(namespace, name)),
             (gateway_api::GROUP, "Gateway") => Some(Target::Gateway(GatewayKey { namespace, name })),
             (gateway_api::GROUP, "GatewayClass") if in_root => Some(Target::Class(name)),
@@ -105,6 +107,11 @@ impl Guards {
         targets.into_iter().any(|target| self.attached.contains_key(&target))
     }
 
+    /// Whether some policy is attached to a class, whichever.
+    pub(crate) fn is_any_class_attached(&self) -> bool {
+        matches!(self.attached.last_key_value(), Some((Target::Class(_), _)))
+    }
+
     /// A service is to be reached by its waypoint only, or by everybody. Hands back whether this is new.
     pub(crate) fn guard(&mut self, service: &ServiceKey, behind: Option<Behind>) -> bool {
         let before = match behind.clone() {
@@ -127,15 +134,6 @@ impl Guards {
         let its = |guard: &Guard| self.behind(&guard.what).is_some_and(|behind| behind.waypoint == *waypoint);
         let its: Vec<_> = self.used.iter().filter(|(_, guard)| its(guard)).map(|(key, _)| key.clone()).collect();
         self.stale.extend(its);
-    }
-
-    /// What is known of the waypoint with this service of its own has changed.
-    pub(crate) fn outdate_service(&mut self, own: &ServiceKey, shared: &mut Shared) {
-        let waypoints = self.used.values().filter_map(|guard| self.behind(&guard.what)).map(|it| &it.waypoint);
-        let waypoints: BTreeSet<_> = waypoints.cloned().collect();
-        if let Some(waypoint) = waypoints.iter().find(|waypoint| own_service(waypoint, shared) == *own) {
-            self.outdate(waypoint);
-        }
     }
 
     fn behind<'a>(&'a self, what: &'a What) -> Option<&'a Behind> {
@@ -204,14 +202,26 @@ impl Guards {
     }
 
     /// Makes a policy anew, or lets it go where nobody lists it.
-    pub(crate) fn compile(&mut self, key: &PolicyKey, waypoints: &Waypoints, shared: &mut Shared) {
+    pub(crate) fn compile(
+        &mut self,
+        key: &PolicyKey,
+        waypoints: &Waypoints,
+        frontends: &Frontends,
+        shared: &mut Shared,
+    ) {
         let Some(guard) = self.used.get(key) else { return };
         if guard.users == 0 {
             self.used.remove(key);
             return;
         }
-        let behind = self.behind(&guard.what).cloned();
-        let policy = behind.map(|behind| deny_others(key, &guard.what, &behind, waypoints, shared));
+        let policy = self.behind(&guard.what).map(|Behind { waypoint, failure }| {
+            let own = frontends.find(&own_service(waypoint, shared));
+            let health = own.map_or(HealthPolicy::default(), |(_, frontend)| frontend.service.health_policy);
+            // Clients do as much.
+            let passes = *failure == WaypointFailure::Open && !waypoints.is_ready(waypoint, health, shared);
+            let identities = waypoints.identities(waypoint, shared);
+            deny_others(key, &guard.what, Some(identities).filter(|_| !passes))
+        });
         if let Some(guard) = self.used.get_mut(key)
             && guard.policy.as_deref() != policy.as_ref()
         {
@@ -235,26 +245,19 @@ fn name_of_service(service: &ServiceKey, ports: &str) -> String {
     format!("{}service_{}_{ports}", PolicyKey::WAYPOINT_PREFIX, service.hostname)
 }
 
-/// A policy that denies everybody but the waypoint. It denies nobody while the waypoint is not there, if that is
-/// to let traffic pass.
-fn deny_others(
-    key: &PolicyKey,
-    what: &What,
-    behind: &Behind,
-    waypoints: &Waypoints,
-    shared: &mut Shared,
-) -> Authorization {
-    let identities = waypoints.identities(&behind.waypoint, shared);
-    let passes = behind.failure == WaypointFailure::Open && !waypoints.is_ready(&behind.waypoint, shared);
-    let others = Match {
-        not_principals: identities.iter().map(|it| StringMatch::Exact(it.principal().into())).collect(),
+/// A policy that denies everybody but the waypoint; nobody while the waypoint is not there, if that is to let
+/// traffic pass.
+fn deny_others(key: &PolicyKey, what: &What, but: Option<BTreeSet<Identity>>) -> Authorization {
+    let others = |but: BTreeSet<Identity>| Match {
+        not_principals: but.iter().map(|it| StringMatch::Exact(it.principal().into())).collect(),
         destination_ports: match what {
             What::Ports(_, ports) => ports.to_vec(),
             What::All(_) => Vec::new(),
         },
         ..Match::default()
     };
-    let rules = if passes { Vec::new() } else { vec![Rule { clauses: vec![Clause { matches: vec![others] }] }] };
+    let rule = |but| Rule { clauses: vec![Clause { matches: vec![others(but)] }] };
+    let rules = but.map(rule).into_iter().collect();
     let (scope, action) = (Scope::WorkloadSelector, Action::Deny);
     Authorization { key: key.clone(), scope, action, rules, dry_run: false }
 }

@@ -63,6 +63,17 @@ impl Held {
         let means = Meaning::of(origin, object, shared, findings);
         Self { file: Arc::clone(&origin.file), line: origin.lines.at(&FieldPath::default()), means }
     }
+
+    /// What stands for a policy that was never valid; nothing where it is for no waypoint.
+    pub(crate) fn closed(
+        (file, line): (Arc<str>, u32),
+        id: &ObjectId,
+        targets: &[TargetRef],
+        shared: &mut Shared,
+    ) -> Option<Self> {
+        let means = Meaning::Other(attached(id, None, targets, shared)?);
+        Some(Self { file, line, means })
+    }
 }
 
 impl Meaning {

@@ -3,14 +3,15 @@
 mod files;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use ambit_resources::{FieldPath, ObjectId, Parsed};
+use ambit_resources::{FieldPath, ObjectId, Parsed, TargetRef};
 
 use crate::findings::Findings;
 use crate::held::Held;
 use crate::shared::Shared;
 use crate::world::World;
-use crate::{Compiled, Delta, Input, Issue, Options, Problem};
+use crate::{Compiled, Delta, Input, Issue, L7Problem, Options, Problem};
 use files::Files;
 
 /// The objects in force. What is wrong never reaches further than the object it is in, and never puts
@@ -21,6 +22,8 @@ pub struct Store {
     files: Files,
     /// What is to be said about objects by themselves, where they came one by one.
     own: BTreeMap<ObjectId, Vec<Issue>>,
+    /// Policies for waypoints that were never valid: what stands for them only says what they are attached to.
+    closed: BTreeSet<ObjectId>,
     /// What was said last.
     said: BTreeMap<ObjectId, Vec<Issue>>,
 }
@@ -70,17 +73,19 @@ impl Store {
                 let mut issues: Vec<_> = read.into_iter().map(|issue| issue.map(Problem::Read)).collect();
                 issues.extend(found);
                 if issues.iter().any(Issue::is_error) {
-                    return Some(self.refuse(id, issues));
+                    return Some(self.refuse(id, &[], issues));
                 }
                 self.say(&id, issues);
+                self.closed.remove(&id);
                 self.world.put(id.clone(), held);
                 Some(id)
             }
-            Input::Refused(id, read) => {
-                Some(self.refuse(id, read.into_iter().map(|issue| issue.map(Problem::Read)).collect()))
+            Input::Refused(id, targets, read) => {
+                Some(self.refuse(id, &targets, read.into_iter().map(|issue| issue.map(Problem::Read)).collect()))
             }
             Input::Remove(id) => {
                 self.own.remove(&id);
+                self.closed.remove(&id);
                 self.world.take(&id);
                 Some(id)
             }
@@ -91,10 +96,31 @@ impl Store {
         }
     }
 
-    fn refuse(&mut self, id: ObjectId, mut issues: Vec<Issue>) -> ObjectId {
-        issues.extend(after_errors(&issues, &id, self.world.place(&id).is_some()));
+    fn refuse(&mut self, id: ObjectId, targets: &[TargetRef], mut issues: Vec<Issue>) -> ObjectId {
+        let closed = self.close(&id, targets, issues.first());
+        let after = if closed.is_some() {
+            L7Problem::DeniesAll.into()
+        } else if self.world.place(&id).is_some() {
+            Problem::LastVersionKept
+        } else {
+            Problem::NotInForce
+        };
+        issues.extend(after_errors(&issues, &id, after));
         self.say(&id, issues);
+        closed.into_iter().for_each(|held| self.world.put(id.clone(), held));
         id
+    }
+
+    /// What stands for a policy that was never valid: nobody goes round the waypoint to what it is attached to,
+    /// where the waypoint denies everything.
+    fn close(&mut self, id: &ObjectId, targets: &[TargetRef], said: Option<&Issue>) -> Option<Held> {
+        if self.world.place(id).is_some() && !self.closed.contains(id) {
+            return None;
+        }
+        let Issue { file, line, .. } = said?;
+        let held = Held::closed((Arc::clone(file), *line), id, targets, &mut self.world.shared)?;
+        self.closed.insert(id.clone());
+        Some(held)
     }
 
     fn say(&mut self, id: &ObjectId, issues: Vec<Issue>) {
@@ -132,9 +158,8 @@ fn judge(mut parsed: Parsed, shared: &mut Shared) -> (ObjectId, Held, Vec<Issue>
 }
 
 /// What the errors of an object come to, said at the first of them.
-fn after_errors(issues: &[Issue], id: &ObjectId, kept: bool) -> Option<Issue> {
+fn after_errors(issues: &[Issue], id: &ObjectId, problem: Problem) -> Option<Issue> {
     let first = issues.iter().find(|issue| issue.is_error() && issue.object.as_ref() == Some(id))?;
-    let problem = if kept { Problem::LastVersionKept } else { Problem::NotInForce };
     Some(Issue { field: FieldPath::default(), problem, ..first.clone() })
 }
 

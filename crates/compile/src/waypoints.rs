@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use ambit_model::{GatewayAddress, GatewayDestination, GatewayKey, Identity, ServiceKey, Workload, WorkloadUid};
+use ambit_model::{
+    GatewayAddress, GatewayDestination, GatewayKey, HealthPolicy, Identity, ServiceKey, Workload, WorkloadUid,
+};
 use ambit_resources::ObjectId;
 
 use crate::Problem;
@@ -20,10 +22,17 @@ pub(crate) struct Waypoints {
     classes: BTreeSet<Arc<str>>,
     /// The objects that ask to be behind one, there or not.
     asking: BTreeMap<GatewayKey, BTreeSet<ObjectId>>,
-    /// The endpoints of the service that has a Gateway's name: who it is, and whether it is ready.
-    members: BTreeMap<ServiceKey, BTreeMap<WorkloadUid, (Identity, bool)>>,
+    /// By the service that has a Gateway's name, whatever the Gateway's class.
+    named: BTreeMap<ServiceKey, Named>,
     /// Of each endpoint, the services above.
     member_of: BTreeMap<WorkloadUid, Box<[ServiceKey]>>,
+}
+
+/// A Gateway, and the endpoints of the service of its name: who each is, and whether it is ready.
+#[derive(Debug)]
+struct Named {
+    gateway: GatewayKey,
+    members: BTreeMap<WorkloadUid, (Identity, bool)>,
 }
 
 /// What is to be behind a waypoint.
@@ -39,8 +48,9 @@ pub(crate) struct Purpose<'a> {
 }
 
 impl Waypoints {
-    pub(crate) fn find(&self, key: &GatewayKey) -> Option<&Arc<Gateway>> {
-        self.gateways.get(key)
+    /// A Gateway that is there, and is a waypoint.
+    pub(crate) fn known(&self, key: &GatewayKey) -> Option<&Gateway> {
+        self.gateways.get(key).map(|gateway| &**gateway).filter(|gateway| self.is_waypoint(gateway))
     }
 
     /// A Gateway comes, or goes.
@@ -49,11 +59,12 @@ impl Waypoints {
         match gateway {
             Some(gateway) => {
                 self.gateways.insert(key.clone(), Arc::clone(gateway));
-                self.members.entry(own).or_default();
+                let gateway = key.clone();
+                self.named.entry(own).or_insert_with(|| Named { gateway, members: BTreeMap::new() });
             }
             None => {
                 self.gateways.remove(key);
-                self.members.remove(&own);
+                self.named.remove(&own);
             }
         }
     }
@@ -96,14 +107,26 @@ impl Waypoints {
         self.asking.values().flatten().filter(move |object| *object.namespace == *namespace)
     }
 
+    /// What is asked for and no waypoint, or not there.
+    pub(crate) fn asked_in_vain(&self) -> Vec<GatewayKey> {
+        self.asking.keys().filter(|key| self.known(key).is_none()).cloned().collect()
+    }
+
     /// Whether some waypoint chooses namespaces by their labels.
     pub(crate) fn choose_by_labels(&self) -> bool {
         self.gateways.values().any(|gateway| matches!(gateway.admits, Admits::Those(_)))
     }
 
-    /// Whether a service is a waypoint's own.
-    pub(crate) fn is_own(&self, service: &ServiceKey) -> bool {
-        self.members.contains_key(service)
+    /// The Gateway that has a service's name.
+    pub(crate) fn named_like(&self, service: &ServiceKey) -> Option<&GatewayKey> {
+        self.named.get(service).map(|named| &named.gateway)
+    }
+
+    /// Whether a service is a waypoint's own, and so is not to be behind the waypoint that is asked for: it is that
+    /// one, or only the namespace asks. Gateways that are no waypoints have services like all others.
+    pub(crate) fn is_exempt(&self, service: &ServiceKey, asked: &GatewayKey, explicit: bool) -> bool {
+        let own = self.named_like(service).filter(|gateway| self.known(gateway).is_some());
+        own.is_some_and(|gateway| !explicit || gateway == asked)
     }
 
     /// Where the tunnels of what asks for a waypoint end; nothing where the waypoint is not for its like. What may
@@ -115,11 +138,10 @@ impl Waypoints {
         purpose: Purpose<'_>,
         shared: &mut Shared,
     ) -> Option<Arc<GatewayAddress>> {
-        let gateway = self.gateways.get(key).filter(|gateway| self.is_waypoint(gateway));
         // Nobody can say what one is for that is not there; by default it is for services.
         let serves =
             |gateway: &Gateway| if purpose.workload { gateway.serves.workloads } else { gateway.serves.services };
-        if !gateway.map_or(!purpose.workload || purpose.explicit, |gateway| serves(gateway)) {
+        if !self.known(key).map_or(!purpose.workload || purpose.explicit, serves) {
             return None;
         }
         let address = match self.judge(key, purpose) {
@@ -153,23 +175,26 @@ impl Waypoints {
         *gateway.class == *CLASS || self.classes.contains(&gateway.class)
     }
 
-    /// A workload is so now, or gone. Hands back the services of waypoints of which it makes another thing.
-    pub(crate) fn follow(&mut self, uid: &WorkloadUid, workload: Option<&Workload>) -> Vec<ServiceKey> {
+    /// A workload is so now, or gone. Hands back the Gateways of which it makes another thing.
+    pub(crate) fn follow(&mut self, uid: &WorkloadUid, workload: Option<&Workload>) -> Vec<GatewayKey> {
         let behind = workload.into_iter().flat_map(|workload| workload.services.keys());
-        let now: Box<[ServiceKey]> = behind.filter(|key| self.is_own(key)).cloned().collect();
+        let now: Box<[ServiceKey]> = behind.filter(|key| self.named.contains_key(*key)).cloned().collect();
         let before = self.member_of.remove(uid).unwrap_or_default();
         let mut changed = Vec::new();
         for key in before.iter().filter(|key| !now.contains(key)) {
-            if self.members.get_mut(key).is_some_and(|members| members.remove(uid).is_some()) {
-                changed.push(key.clone());
+            if let Some(named) = self.named.get_mut(key)
+                && named.members.remove(uid).is_some()
+            {
+                changed.push(named.gateway.clone());
             }
         }
         let member = workload.map(|workload| (workload.identity.clone(), workload.healthy));
         for (key, member) in now.iter().filter_map(|key| Some((key, member.as_ref()?))) {
-            let members = self.members.entry(key.clone()).or_default();
-            if members.get(uid) != Some(member) {
-                members.insert(uid.clone(), member.clone());
-                changed.push(key.clone());
+            if let Some(named) = self.named.get_mut(key)
+                && named.members.get(uid) != Some(member)
+            {
+                named.members.insert(uid.clone(), member.clone());
+                changed.push(named.gateway.clone());
             }
         }
         if !now.is_empty() {
@@ -178,10 +203,15 @@ impl Waypoints {
         changed
     }
 
+    /// The endpoints of a waypoint.
+    fn members(&self, key: &GatewayKey, shared: &mut Shared) -> impl Iterator<Item = &(Identity, bool)> {
+        let named = self.known(key).and_then(|_| self.named.get(&own_service(key, shared)));
+        named.into_iter().flat_map(|named| named.members.values())
+    }
+
     /// Who a waypoint is, each once; whoever it will be where nobody knows, so that nobody else is taken for it.
     pub(crate) fn identities(&self, key: &GatewayKey, shared: &mut Shared) -> BTreeSet<Identity> {
-        let members = self.members.get(&own_service(key, shared)).into_iter().flatten();
-        let known: BTreeSet<_> = members.map(|(_, (identity, _))| identity.clone()).collect();
+        let known: BTreeSet<_> = self.members(key, shared).map(|(identity, _)| identity.clone()).collect();
         if known.is_empty() {
             let domain = Arc::clone(&shared.options.trust_domain);
             return [Identity::new(domain, Arc::clone(&key.namespace), Arc::clone(&key.name))].into();
@@ -189,10 +219,9 @@ impl Waypoints {
         known
     }
 
-    /// Whether some endpoint of a waypoint is ready.
-    pub(crate) fn is_ready(&self, key: &GatewayKey, shared: &mut Shared) -> bool {
-        let members = self.members.get(&own_service(key, shared)).into_iter().flatten();
-        members.into_iter().any(|(_, (_, ready))| *ready)
+    /// Whether clients choose some endpoint of a waypoint, whose service says which they may.
+    pub(crate) fn is_ready(&self, key: &GatewayKey, health: HealthPolicy, shared: &mut Shared) -> bool {
+        self.members(key, shared).any(|(_, ready)| *ready || health == HealthPolicy::AllowAll)
     }
 }
 

@@ -191,7 +191,7 @@ impl<M: Manifests> Folder<M> {
     /// Takes a file's text. The first time, where it is not valid, its last valid version is taken from
     /// before the restart, so that a mistake made since then changes nothing.
     fn replace(&mut self, name: &str, text: &str) -> Vec<Issue> {
-        let issues = self.manifests.replace_file(name, text);
+        let mut issues = self.manifests.replace_file(name, text);
         if issues.iter().all(|issue| issue.severity != Severity::Error) {
             self.saved.keep(name, text);
             self.lacking.remove(name);
@@ -200,11 +200,13 @@ impl<M: Manifests> Folder<M> {
         if self.files.contains_key(name) {
             return issues;
         }
+        let mut lacks = issues.iter().any(may_hide_a_policy);
         if let Some(valid) = self.saved.text(name) {
-            self.manifests.replace_file(name, &valid);
-            return self.manifests.replace_file(name, text);
+            // Or was valid: a newer program may read it otherwise.
+            lacks &= self.manifests.replace_file(name, &valid).iter().any(may_hide_a_policy);
+            issues = self.manifests.replace_file(name, text);
         }
-        if issues.iter().any(may_hide_a_policy) {
+        if lacks {
             self.lacking.insert(name.to_owned());
         }
         issues
@@ -303,3 +305,6 @@ fn error_chain(error: &dyn Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

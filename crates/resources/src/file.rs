@@ -1,5 +1,6 @@
 //! A file of manifests.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -7,7 +8,7 @@ use serde_json::Value;
 use crate::document::{self, Document, Header, Unreadable};
 use crate::kind::{Lookup, lookup};
 use crate::read_object::{Refusal, read_object};
-use crate::{FieldPath, Issue, Lines, ObjectId, Parsed, Problem, Severity};
+use crate::{FieldPath, Issue, Lines, ObjectId, Parsed, Problem, Severity, TargetRef};
 
 /// The largest file that is read, in bytes. A thousand pods as `kubectl get -o yaml` prints them
 /// have less.
@@ -18,8 +19,8 @@ pub const MAX_FILE_BYTES: usize = 8 << 20;
 pub struct ParsedFile {
     /// The objects without errors, in the order of the file.
     pub objects: Vec<Parsed>,
-    /// The objects that could be named, but have errors.
-    pub refused: Vec<ObjectId>,
+    /// The objects that could be named, but have errors, and what they are attached to (see [`Refusal::targets`]).
+    pub refused: BTreeMap<ObjectId, Vec<TargetRef>>,
     /// Whether some part of the file could not even be named, so that an object that is missing
     /// from it may still be there.
     pub unreadable: bool,
@@ -83,9 +84,9 @@ impl FileReader {
                 self.parsed.objects.extend(object);
                 self.parsed.issues.extend(issues);
             }
-            Err(Refusal { id, issues }) => {
+            Err(Refusal { id, targets, issues }) => {
                 self.parsed.unreadable |= id.is_none();
-                self.parsed.refused.extend(id);
+                self.parsed.refused.extend(id.map(|id| (id, targets)));
                 self.parsed.issues.extend(issues);
             }
         }

@@ -7,13 +7,15 @@ use serde_json::Value;
 use crate::kind::{Care, Entry, Lookup, lookup};
 use crate::metadata::{is_name, max_name};
 use crate::strict::{drop_nulls, empty_constraints, lists_for_fields};
-use crate::{FieldPath, Issue, Lines, ObjectId, Origin, Parsed, Problem, Severity, unknown_field};
+use crate::{FieldPath, Issue, Kind, Lines, ObjectId, Origin, Parsed, Problem, Severity, TargetRef, unknown_field};
 
 /// An object that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// Which, where it can be named.
     pub id: Option<ObjectId>,
+    /// What it is attached to, where it is a policy for waypoints: as far as that can be read, whatever else is wrong.
+    pub targets: Vec<TargetRef>,
     /// Why, and whatever else is to be said of it.
     pub issues: Vec<Issue<Problem>>,
 }
@@ -39,7 +41,8 @@ pub(crate) fn read_object(value: Value, file: Arc<str>, lines: Lines) -> Result<
         field,
         problem,
     };
-    let unnamed = |field, problem| Refusal { id: None, issues: vec![say(Severity::Error, field, problem)] };
+    let unnamed =
+        |field, problem| Refusal { id: None, targets: Vec::new(), issues: vec![say(Severity::Error, field, problem)] };
     if !value.is_object() {
         return Err(unnamed(FieldPath::default(), Problem::NotAnObject));
     }
@@ -89,8 +92,22 @@ fn read_named(entry: &'static Entry, mut value: Value, origin: Origin) -> Result
         errors.chain(unknown).map(|(severity, field, problem)| origin.issue(severity, field, problem)).collect();
     match object {
         Some(object) if !issues.iter().any(Issue::is_error) => Ok((Some(Parsed { origin, object }), issues)),
-        _ => Err(Refusal { id: Some(origin.id), issues }),
+        _ => Err(Refusal { targets: targets(entry.kind, &value), id: Some(origin.id), issues }),
     }
+}
+
+/// What a policy is attached to, read from one that is refused: whoever puts it in force must know what to close.
+fn targets(kind: Kind, object: &Value) -> Vec<TargetRef> {
+    if !matches!(kind, Kind::AuthorizationPolicy | Kind::RequestAuthentication) {
+        return Vec::new();
+    }
+    let found = ["/spec/targetRef", "/spec/targetRefs"].into_iter().filter_map(|field| object.pointer(field));
+    let items = found.flat_map(|value| value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice));
+    let read = |item: &Value| {
+        let text = |field| item.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+        TargetRef { group: text("group"), kind: text("kind"), name: text("name"), namespace: text("namespace") }
+    };
+    items.filter(|item| item.is_object()).map(read).collect()
 }
 
 fn name_problems(entry: &Entry, id: &ObjectId) -> Vec<(FieldPath, Problem)> {

@@ -5,8 +5,8 @@ use std::slice;
 use std::sync::Arc;
 
 use ambit_model::{
-    GatewayAddress, GatewayDestination, HealthPolicy, Identity, LoadBalancingMode, OriginalDst, Service, ServiceKey,
-    TunnelTarget, WaypointFailure, Workload,
+    GatewayAddress, GatewayDestination, HealthPolicy, Identity, LoadBalancingMode, OriginalDst, PortMapping, Service,
+    ServiceKey, TunnelTarget, WaypointFailure, Workload,
 };
 use rand::Rng;
 use smallvec::{SmallVec, smallvec};
@@ -35,11 +35,14 @@ impl<'a> Behind<'a> {
 }
 
 impl Snapshot {
-    /// Whether a tunnel's other end is a waypoint that a workload, or a service of it, is behind: such a one may
-    /// say whose connections it carries there.
+    /// Whether a tunnel's other end is a waypoint that a workload is behind, or a service which leads to this
+    /// port of it: such a one may say whose connections it carries there. One of a service has no say on ports
+    /// of others.
     #[must_use]
-    pub fn may_vouch(&self, peer: &Identity, workload: &Workload) -> bool {
-        let services = workload.services.keys().filter_map(|key| self.service(key));
+    pub fn may_vouch(&self, peer: &Identity, workload: &Workload, port: u16) -> bool {
+        let leads_there = |ports: &[PortMapping]| ports.iter().any(|mapping| mapping.target_port == port);
+        let services = workload.services.iter().filter(|(_, ports)| leads_there(ports));
+        let services = services.filter_map(|(key, _)| self.service(key));
         let waypoints = services.filter_map(|service| service.waypoint.as_ref()).chain(&workload.waypoint);
         let mut members = waypoints.flat_map(|waypoint| self.members(waypoint));
         members.any(|member| member.identity == *peer)

@@ -38,35 +38,35 @@ pub(super) async fn read(
         return Ok((Seen::default(), body));
     };
     let max = usize::try_from(wanted.max_bytes).unwrap_or(usize::MAX);
-    let mut read = VecDeque::new();
+    let mut read = Read::default();
     let reading = fill(&mut body, max, wanted.allow_partial, &mut read);
     timeout(authorizer.timeout, reading).await.unwrap_or(Err(BodyRefusal::TimedOut))?;
-    let mut bytes = BytesMut::new();
-    for data in read.iter().filter_map(Frame::data_ref) {
-        let room = max - bytes.len();
-        bytes.extend_from_slice(data.get(..room.min(data.len())).unwrap_or_default());
-    }
-    let length: usize = read.iter().filter_map(Frame::data_ref).map(Bytes::len).sum();
-    let is_cut = length > max || !body.is_end_stream() && read.back().is_none_or(Frame::is_data) && length >= max;
-    Ok((Seen { bytes: bytes.freeze(), is_cut }, Body::new(Again { read, body })))
+    let Read { data, trailers } = read;
+    let (data, is_whole) = (data.freeze(), trailers.is_some() || body.is_end_stream());
+    let is_cut = data.len() > max || !is_whole && data.len() >= max;
+    let seen = Seen { bytes: data.slice(..max.min(data.len())), is_cut };
+    let data = (!data.is_empty()).then(|| Frame::data(data));
+    Ok((seen, Body::new(Again { read: data.into_iter().chain(trailers).collect(), body })))
+}
+
+/// What was read of a body. Its chunks are put together: each for itself, one of one byte would take a hundred.
+#[derive(Default)]
+struct Read {
+    data: BytesMut,
+    trailers: Option<Frame<Bytes>>,
 }
 
 /// Reads up to the body's end, or as much as may be seen.
-async fn fill(
-    body: &mut Body,
-    max: usize,
-    may_be_cut: bool,
-    read: &mut VecDeque<Frame<Bytes>>,
-) -> Result<(), BodyRefusal> {
-    let mut length = 0;
+async fn fill(body: &mut Body, max: usize, may_be_cut: bool, read: &mut Read) -> Result<(), BodyRefusal> {
     while let Some(frame) = body.frame().await {
-        let frame = frame?;
-        length += frame.data_ref().map_or(0, Bytes::len);
-        read.push_back(frame);
-        if length > max && !may_be_cut {
+        match frame?.into_data() {
+            Ok(data) => read.data.extend_from_slice(&data),
+            Err(trailers) => read.trailers = Some(trailers),
+        }
+        if read.data.len() > max && !may_be_cut {
             return Err(BodyRefusal::TooLong);
         }
-        if may_be_cut && length >= max {
+        if may_be_cut && read.data.len() >= max {
             break;
         }
     }

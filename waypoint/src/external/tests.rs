@@ -125,7 +125,7 @@ fn answers_of_http_are_read() {
 #[tokio::test]
 async fn an_authorizer_sees_as_much_of_a_body_as_said_and_the_backend_all_of_it() {
     let request = Request::post("http://web/").body(()).unwrap();
-    let head = Head::read(request.into_parts().0, PathNormalization::default()).unwrap();
+    let head = Head::read(request.into_parts().0, PathNormalization::default(), "web").unwrap();
     for (max_bytes, allow_partial, expected) in [
         (8, false, Some(("onetwo", false))),
         (6, false, Some(("onetwo", false))),

@@ -8,6 +8,8 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
+use super::MAX_TOKENS;
+
 /// A token, and the rules at whose places it was found.
 #[derive(Debug)]
 pub(super) struct Found<'r> {
@@ -15,14 +17,25 @@ pub(super) struct Found<'r> {
     pub(super) rules: Vec<&'r Arc<JwtRule>>,
 }
 
-/// The tokens of a request, each once.
+impl<'r> Found<'r> {
+    fn add(&mut self, rule: &'r Arc<JwtRule>) {
+        if !self.rules.iter().any(|known| Arc::ptr_eq(known, rule)) {
+            self.rules.push(rule);
+        }
+    }
+}
+
+/// The tokens of a request, each once. One more than there may be is the last that is looked for: to compare each
+/// with all before it takes time that a client could make as long as it likes.
 pub(super) fn find<'r>(rules: &'r [Arc<JwtRule>], request: &Parts) -> Vec<Found<'r>> {
     let mut all: Vec<Found<'r>> = Vec::new();
     for rule in rules {
-        each(rule, request, |token| match all.iter_mut().find(|found| found.token == token) {
-            Some(found) if found.rules.iter().any(|known| Arc::ptr_eq(known, rule)) => {}
-            Some(found) => found.rules.push(rule),
-            None => all.push(Found { token: token.to_owned(), rules: vec![rule] }),
+        each(rule, request, |token| {
+            if let Some(found) = all.iter_mut().find(|found| found.token == token) {
+                found.add(rule);
+            } else if all.len() <= MAX_TOKENS {
+                all.push(Found { token: token.to_owned(), rules: vec![rule] });
+            }
         });
     }
     all

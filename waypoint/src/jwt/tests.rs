@@ -31,6 +31,15 @@ fn request(uri: &'static str, headers: &[(&'static str, &str)]) -> Parts {
 }
 
 #[test]
+fn more_tokens_than_there_may_be_are_not_looked_at() {
+    let rules = [Arc::new(rule())];
+    let mut request = request("/", &[]);
+    let query: Vec<_> = (0..1000).map(|i| format!("access_token=t{i}")).collect();
+    request.uri = format!("/?{}", query.join("&")).parse().unwrap();
+    assert_eq!(places::find(&rules, &request).len(), MAX_TOKENS + 1);
+}
+
+#[test]
 fn tokens_are_found_and_taken_out_where_rules_say() {
     let by_default = rule();
     let header = JwtHeader { name: HeaderName::from_static("x-token"), prefix: "".into() };

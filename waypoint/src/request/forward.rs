@@ -5,18 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ambit_l7::{
-    Forward, HeaderChanges, HttpPermit, HttpRule, MatchedPath, Mirror, Rewrite, TrafficPolicy, UpgradePolicy, choose,
-    grpc,
+    BackendRef, Forward, HeaderChanges, HttpPermit, HttpRule, MatchedPath, Mirror, PathNormalization, Rewrite,
+    TrafficPolicy, UpgradePolicy, choose, grpc,
 };
 use ambit_model::AppProtocol;
 use http::{HeaderName, HeaderValue, Request, Version, header};
 use tokio::time::Instant;
 
-use super::Exchange;
-use super::head::{Head, Switch};
+use super::head::{Head, ORIGINAL_PATH, Switch};
 use super::refusal::Refusal;
+use super::{Exchange, led};
 use crate::body::Body;
 use crate::destination::{self, draw, draw_of_million};
+use crate::judged::Registered;
 use crate::plan::{Answer, Destination, Plan, Speak};
 use crate::upstream;
 
@@ -29,7 +30,6 @@ const HOP_BY_HOP: [HeaderName; 6] = [
     header::UPGRADE,
     header::TE,
 ];
-const ORIGINAL_PATH: HeaderName = HeaderName::from_static("x-envoy-original-path");
 
 /// What a rule says of a request that goes on; nothing where there is no rule.
 #[derive(Clone, Copy, Default)]
@@ -47,23 +47,23 @@ pub(crate) async fn forward(
     mut head: Head,
     body: Body,
     _permit: HttpPermit,
-) -> Result<Answer, Refusal> {
-    let chosen = match says.forward {
-        None => None,
-        Some(forward) => match choose(&forward.backends, |backend| backend.weight, draw(&exchange.worker)) {
-            Some((_, chosen)) => Some(chosen),
-            None => return Err(Refusal::internal("no_backend_has_a_weight")),
-        },
-    };
+) -> Result<(Answer, Option<Registered>), Refusal> {
+    let chosen = says.forward.map(|forward| chosen(exchange, forward)).transpose()?;
     let backend = chosen.map(|chosen| &chosen.backend);
     let in_force = Arc::clone(&exchange.in_force);
     let (destination, policy) = destination::of(&in_force, &exchange.connection, backend)?;
     exchange.describe(&destination);
+    led::admit(exchange, &mut head, &destination).await?;
+    let mirrors = says.rule.map(|(rule, _)| &rule.mirrors[..]).unwrap_or_default();
+    let mirrors = mirrors.iter().chain(chosen.map(|chosen| &chosen.mirrors[..]).unwrap_or_default());
+    let copies = copies(exchange, mirrors, &head).await;
+    let registered = exchange.register(&head, &destination)?;
     let rule_rewrite = says.forward.map(|forward| &forward.rewrite);
     let rewrite = chosen.and_then(|chosen| chosen.rewrite.as_ref()).or(rule_rewrite);
     let changes = [says.rule.map(|(rule, _)| &rule.request_headers), chosen.map(|chosen| &chosen.request_headers)];
     let to_backend = says.forward.is_some_and(|forward| forward.rewrite_to_backend);
-    change(&mut head, &changes, rewrite, to_backend.then_some(&destination), says.rule.map(|(_, path)| path))?;
+    let how = in_force.config.path_normalization;
+    change((&mut head, how), &changes, rewrite, to_backend.then_some(&destination), says.rule.map(|(_, path)| path))?;
 
     let connection = Rc::clone(&exchange.connection);
     let plan = Plan {
@@ -76,9 +76,7 @@ pub(crate) async fn forward(
         deadline: exchange.deadline,
         retry: says.rule.and_then(|(rule, _)| rule.retry.as_ref()).or(in_force.config.retry.as_deref()),
     };
-    let mirrors = says.rule.map(|(rule, _)| &rule.mirrors[..]).unwrap_or_default();
-    let mirrors = mirrors.iter().chain(chosen.map(|chosen| &chosen.mirrors[..]).unwrap_or_default());
-    let (parts, body) = mirror(exchange, &plan, mirrors, head, body);
+    let (parts, body) = mirror(exchange, &plan, copies, head, body);
     let began = Instant::now();
     let answered = upstream::send(&exchange.worker, &plan, Request::from_parts(parts, body)).await;
     let happened = match &answered {
@@ -100,12 +98,18 @@ pub(crate) async fn forward(
     if let Some((rule, _)) = says.rule {
         rule.response_headers.apply(headers);
     }
-    Ok(answer)
+    Ok((answer, registered))
+}
+
+/// The backend whose lot it is.
+fn chosen<'r>(exchange: &Exchange, forward: &'r Forward) -> Result<&'r BackendRef, Refusal> {
+    let chosen = choose(&forward.backends, |backend| backend.weight, draw(&exchange.worker));
+    chosen.map(|(_, chosen)| chosen).ok_or_else(|| Refusal::internal("no_backend_has_a_weight"))
 }
 
 /// Changes a request's headers, authority and path.
 fn change(
-    head: &mut Head,
+    (head, how): (&mut Head, PathNormalization),
     changes: &[Option<&HeaderChanges>],
     rewrite: Option<&Rewrite>,
     to_backend: Option<&Destination>,
@@ -127,7 +131,7 @@ fn change(
         if let Ok(original) = HeaderValue::from_str(&head.target) {
             head.parts.headers.insert(ORIGINAL_PATH, original);
         }
-        head.set_path(&new)?;
+        head.set_path(&new, how)?;
     }
     Ok(())
 }
@@ -155,20 +159,38 @@ fn speak(exchange: &Exchange, destination: &Destination, policy: &TrafficPolicy,
     }
 }
 
-/// Sends copies where their lot says so.
-fn mirror<'m>(
+/// Where copies go, as their lots say and policy lets them.
+async fn copies<'m>(
+    exchange: &mut Exchange,
+    mirrors: impl Iterator<Item = &'m Mirror>,
+    head: &Head,
+) -> Vec<(Destination, Arc<TrafficPolicy>)> {
+    let mut found = Vec::new();
+    // A copy of what becomes a byte stream would be none.
+    if head.switch != Switch::No {
+        return found;
+    }
+    for mirror in mirrors {
+        if !mirror.fraction.takes(draw_of_million(&exchange.worker)) {
+            continue;
+        }
+        let Ok(to) = destination::of(&exchange.in_force, &exchange.connection, Some(&mirror.backend)) else { continue };
+        // What its rules change in the request is not the backend's.
+        if led::admit(exchange, &mut head.clone(), &to.0).await.is_ok() {
+            found.push(to);
+        }
+    }
+    found
+}
+
+/// Sends copies.
+fn mirror(
     exchange: &Exchange,
     plan: &Plan<'_>,
-    mirrors: impl Iterator<Item = &'m Mirror>,
+    found: Vec<(Destination, Arc<TrafficPolicy>)>,
     head: Head,
     body: Body,
 ) -> (http::request::Parts, Body) {
-    let takes = |mirror: &&Mirror| mirror.fraction.takes(draw_of_million(&exchange.worker));
-    let found = mirrors
-        .filter(takes)
-        .filter_map(|mirror| destination::of(plan.in_force, &exchange.connection, Some(&mirror.backend)).ok());
-    // A copy of what becomes a byte stream would be none.
-    let found: Vec<_> = if head.switch == Switch::No { found.collect() } else { Vec::new() };
     let (body, copies) = upstream::tee(body, found.len());
     for ((destination, policy), copy) in found.into_iter().zip(copies) {
         let copied = Plan { destination, policy, retry: None, ..plan.clone() };

@@ -5,7 +5,7 @@ use ambit_l7::{PathNormalization, RequestView, normalise};
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderValue, Method, Uri, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 use hyper::ext::Protocol;
 
 use super::refusal::Refusal;
@@ -14,9 +14,9 @@ use crate::connection::Connection;
 /// A request's head, unambiguous.
 #[derive(Debug, Clone)]
 pub(crate) struct Head {
-    /// Its target is in absolute form, but for CONNECT; there is no `Host` beside it.
+    /// Its target is in absolute form; there is no `Host` beside it, and nothing that its `Connection` named.
     pub(crate) parts: Parts,
-    /// The authority as the client sent it; empty where there was none.
+    /// The authority as the client sent it; where there was none, as HTTP/1.0 allows, that of what it asked for.
     pub(crate) authority: String,
     /// The target as the client sent it, for the log.
     pub(crate) target: String,
@@ -33,23 +33,23 @@ pub(crate) enum Switch {
     Upgrade,
     /// By HTTP/2's extended CONNECT (RFC 8441).
     ExtendedConnect,
-    /// By CONNECT.
-    Connect,
 }
 
+/// The target before a rule has written another: nobody else may say so.
+pub(super) const ORIGINAL_PATH: HeaderName = HeaderName::from_static("x-envoy-original-path");
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+
 impl Head {
-    /// Reads a head, and normalises its path so far.
-    pub(crate) fn read(mut parts: Parts, how: PathNormalization) -> Result<Self, Refusal> {
+    /// Reads a head, and normalises its path so far. `host` is what was asked for.
+    pub(crate) fn read(mut parts: Parts, how: PathNormalization, host: &str) -> Result<Self, Refusal> {
         one_length(&parts)?;
-        let authority = authority(&parts)?;
+        let authority = authority(&parts, host)?;
         let target = parts.uri.path_and_query().map_or_else(|| parts.uri.to_string(), ToString::to_string);
         let switch = switch(&mut parts)?;
-        if switch != Switch::Connect {
-            parts.uri = target_of(&parts.uri, authority.as_ref(), how)?;
-            parts.headers.remove(HOST);
-        }
-        let authority = authority.map_or_else(String::new, |authority| authority.to_string());
-        Ok(Self { parts, authority, target, switch })
+        parts.uri = target_of(&parts.uri, &authority, how)?;
+        parts.headers.remove(HOST);
+        parts.headers.remove(ORIGINAL_PATH);
+        Ok(Self { parts, authority: authority.to_string(), target, switch })
     }
 
     /// The head, as rules and policies see it.
@@ -57,9 +57,9 @@ impl Head {
         let (destination_ip, port) = (connection.target.ip(), connection.target.port());
         RequestView {
             method: &self.parts.method,
-            scheme: self.parts.uri.scheme_str().unwrap_or("http"),
+            scheme: "http",
             authority: &self.authority,
-            path: if self.switch == Switch::Connect { "" } else { self.parts.uri.path() },
+            path: self.parts.uri.path(),
             query: self.parts.uri.query(),
             headers: &self.parts.headers,
             connection: ambit_l7::ConnectionView { destination_ip, port, server_name: None },
@@ -80,12 +80,23 @@ impl Head {
         Ok(())
     }
 
-    /// Writes another path and query.
-    pub(crate) fn set_path(&mut self, path: &str) -> Result<(), Refusal> {
-        let path = PathAndQuery::try_from(path).map_err(|_| Refusal::internal("path_rewrite"))?;
+    /// Writes another path and query. What a rule makes of a path can mean another one again, as `/a../b` does with
+    /// `/a` written over by `/c/`: one that leaves its folder is refused.
+    pub(crate) fn set_path(&mut self, path: &str, how: PathNormalization) -> Result<(), Refusal> {
+        let bad = || Refusal::bad_request("path_rewrite");
+        let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
+        let is_up = |part: &str| part.to_ascii_lowercase().replace("%2e", ".") == "..";
+        if how != PathNormalization::None && path.split(['/', '\\']).any(is_up) {
+            return Err(bad());
+        }
+        let path = normalise(path, how).map_err(|_| bad())?;
+        let path = match query {
+            Some(query) => PathAndQuery::try_from(format!("{path}?{query}")),
+            None => PathAndQuery::try_from(&*path),
+        };
         let mut parts = self.parts.uri.clone().into_parts();
-        parts.path_and_query = Some(path);
-        self.parts.uri = Uri::from_parts(parts).map_err(|_| Refusal::internal("path_rewrite"))?;
+        parts.path_and_query = Some(path.map_err(|_| bad())?);
+        self.parts.uri = Uri::from_parts(parts).map_err(|_| bad())?;
         Ok(())
     }
 }
@@ -100,8 +111,9 @@ fn one_length(parts: &Parts) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The authority, which is not said twice in different ways.
-fn authority(parts: &Parts) -> Result<Option<Authority>, Refusal> {
+/// The authority, which is not said twice in different ways, and of which policies see the host and the port that
+/// the backend sees.
+fn authority(parts: &Parts, asked: &str) -> Result<Authority, Refusal> {
     let bad = || Refusal::bad_request("bad_authority");
     let mut hosts = parts.headers.get_all(HOST).iter();
     let host = hosts.next();
@@ -116,15 +128,16 @@ fn authority(parts: &Parts) -> Result<Option<Authority>, Refusal> {
         (Some(target), _) => Some(target),
         (None, host) => host,
     };
-    match &authority {
-        Some(authority) if authority.as_str().contains('@') => Err(bad()),
-        None if parts.version != Version::HTTP_10 => Err(bad()),
-        _ => Ok(authority),
+    match authority {
+        Some(a) if a.as_str().contains('@') || (a.as_str() != a.host() && a.port_u16().is_none()) => Err(bad()),
+        Some(authority) => Ok(authority),
+        None if parts.version == Version::HTTP_10 => Authority::try_from(asked).map_err(|_| bad()),
+        None => Err(bad()),
     }
 }
 
 /// The target in absolute form, its path normalised.
-fn target_of(target: &Uri, authority: Option<&Authority>, how: PathNormalization) -> Result<Uri, Refusal> {
+fn target_of(target: &Uri, authority: &Authority, how: PathNormalization) -> Result<Uri, Refusal> {
     let path = normalise(target.path(), how).map_err(|_| Refusal::bad_request("bad_path"))?;
     let path = match target.query() {
         Some(query) => format!("{path}?{query}"),
@@ -133,43 +146,54 @@ fn target_of(target: &Uri, authority: Option<&Authority>, how: PathNormalization
     let bad = || Refusal::bad_request("bad_path");
     let mut parts = http::uri::Parts::default();
     parts.path_and_query = Some(PathAndQuery::try_from(path).map_err(|_| bad())?);
-    if let Some(authority) = authority {
-        parts.scheme = Some(target.scheme().cloned().unwrap_or(Scheme::HTTP));
-        parts.authority = Some(authority.clone());
-    }
+    // Whatever the client says: there is no TLS here.
+    parts.scheme = Some(Scheme::HTTP);
+    parts.authority = Some(authority.clone());
     Uri::from_parts(parts).map_err(|_| bad())
 }
 
-/// Which other protocol is asked for. HTTP/2's way of asking becomes HTTP/1.1's, so that one is left.
+/// Which other protocol is asked for: WebSocket, or none; any other would be a tunnel for requests that nobody judges.
+/// HTTP/2's way of asking becomes HTTP/1.1's, so that one is left. CONNECT always gets 405: a service is asked for by
+/// its address, and the waypoint is no proxy to others.
 fn switch(parts: &mut Parts) -> Result<Switch, Refusal> {
-    if parts.method == Method::CONNECT {
-        let Some(protocol) = parts.extensions.remove::<Protocol>() else { return Ok(Switch::Connect) };
-        let protocol = HeaderValue::from_str(protocol.as_str()).map_err(|_| Refusal::bad_request("bad_protocol"))?;
-        if protocol == "websocket" && !parts.headers.contains_key(header::SEC_WEBSOCKET_KEY) {
-            parts.headers.insert(header::SEC_WEBSOCKET_KEY, websocket_key());
+    let asks = take_connection(&mut parts.headers) && parts.version == Version::HTTP_11;
+    let is_websocket = |token: &[u8]| token.trim_ascii().eq_ignore_ascii_case(b"websocket");
+    let tokens = parts.headers.get_all(UPGRADE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    let upgrades = asks && parts.headers.contains_key(UPGRADE) && tokens.into_iter().all(is_websocket);
+    // What is asked for in passing is left out, as HTTP/2 is (RFC 9113 §3.1).
+    parts.headers.remove(UPGRADE);
+    parts.headers.remove(HTTP2_SETTINGS);
+    let switch = if parts.method == Method::CONNECT {
+        let protocol = parts.extensions.remove::<Protocol>();
+        let protocol = protocol.ok_or_else(|| Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "connect"))?;
+        if !is_websocket(protocol.as_ref()) {
+            return Err(Refusal::bad_request("unknown_protocol"));
         }
+        parts.headers.entry(header::SEC_WEBSOCKET_KEY).or_insert_with(websocket_key);
         parts.method = Method::GET;
-        parts.headers.insert(UPGRADE, protocol);
-        parts.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-        return Ok(Switch::ExtendedConnect);
-    }
-    let asks =
-        parts.version == Version::HTTP_11 && parts.headers.contains_key(UPGRADE) && names_upgrade(&parts.headers);
-    if !asks {
+        Switch::ExtendedConnect
+    } else if upgrades {
+        Switch::Upgrade
+    } else {
         return Ok(Switch::No);
-    }
-    // Prior knowledge is the only way to HTTP/2: what is asked for in passing is left out (RFC 9113 §3.1).
-    if parts.headers.get(UPGRADE).is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"h2c")) {
-        parts.headers.remove(UPGRADE);
-        parts.headers.remove("http2-settings");
-        return Ok(Switch::No);
-    }
-    Ok(Switch::Upgrade)
+    };
+    parts.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    parts.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    Ok(switch)
 }
 
-fn names_upgrade(headers: &HeaderMap) -> bool {
+/// Takes away `Connection` and what it names, before anybody adds to the headers: else a client could take away what
+/// the mesh says to the backend. Returns whether it names `upgrade`.
+fn take_connection(headers: &mut HeaderMap) -> bool {
     let values = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|name| name.trim().eq_ignore_ascii_case("upgrade"))
+    let names = values.flat_map(|value| value.split(','));
+    let names: Vec<HeaderName> = names.filter_map(|name| name.trim().parse().ok()).collect();
+    headers.remove(header::CONNECTION);
+    // What every message needs, and what is looked at further on.
+    for name in names.iter().filter(|name| ![HOST, CONTENT_LENGTH, UPGRADE, header::TE].contains(name)) {
+        headers.remove(name);
+    }
+    names.contains(&UPGRADE)
 }
 
 /// HTTP/1.1 wants a key, which HTTP/2 has no use for: its answer is not looked at.
@@ -184,7 +208,7 @@ mod tests {
     use super::*;
 
     fn read(request: http::request::Builder) -> Result<Head, Refusal> {
-        Head::read(request.body(()).unwrap().into_parts().0, PathNormalization::default())
+        Head::read(request.body(()).unwrap().into_parts().0, PathNormalization::default(), "asked")
     }
 
     #[test]
@@ -194,7 +218,10 @@ mod tests {
         assert_eq!((head.authority.as_str(), head.parts.headers.get(HOST)), ("web:80", None));
         let absolute = read(Request::get("http://web/a").header("host", "other")).unwrap();
         assert_eq!(absolute.authority, "web");
-        assert!(read(Request::get("/").version(Version::HTTP_10)).unwrap().authority.is_empty());
+        let https = read(Request::get("https://web/a")).unwrap();
+        assert_eq!(https.parts.uri, "http://web/a");
+        let old = read(Request::get("/a").version(Version::HTTP_10)).unwrap();
+        assert_eq!((old.authority.as_str(), old.parts.uri.to_string()), ("asked", "http://asked/a".to_owned()));
     }
 
     #[test]
@@ -205,6 +232,10 @@ mod tests {
             ("two hosts", get().header("host", "a").header("host", "b")),
             ("user", get().header("host", "u@a")),
             ("no host name", get().header("host", "a b")),
+            ("empty port", get().header("host", "a:")),
+            ("no port", get().header("host", "a:http")),
+            ("large port", get().header("host", "a:65536")),
+            ("empty port of v6", get().header("host", "[::1]:")),
             ("two lengths", get().header("host", "a").header("content-length", "1").header("content-length", "1")),
             ("both", get().header("host", "a").header("content-length", "1").header("transfer-encoding", "chunked")),
             ("two names", Request::get("http://a/").version(Version::HTTP_2).header("host", "b")),
@@ -216,15 +247,59 @@ mod tests {
 
     #[test]
     fn switches_are_known() {
-        let upgrade = |protocol: &str| {
-            let request = Request::get("/").header("host", "a").header("connection", "x, Upgrade");
-            read(request.header("upgrade", protocol)).unwrap().switch
+        for (protocols, version, expected) in [
+            (&["websocket"][..], Version::HTTP_11, Switch::Upgrade),
+            (&["WebSocket"], Version::HTTP_11, Switch::Upgrade),
+            (&["websocket"], Version::HTTP_10, Switch::No),
+            (&["h2c"], Version::HTTP_11, Switch::No),
+            (&["h2c, websocket"], Version::HTTP_11, Switch::No),
+            (&["websocket", "h2c"], Version::HTTP_11, Switch::No),
+            (&["echo"], Version::HTTP_11, Switch::No),
+        ] {
+            let request = Request::get("/").version(version).header("host", "a").header("connection", "x, Upgrade");
+            let request = request.header("x", "y").header("http2-settings", "AAMAAABk");
+            let request = protocols.iter().fold(request, |request, protocol| request.header("upgrade", *protocol));
+            let head = read(request).unwrap();
+            assert_eq!(head.switch, expected, "{protocols:?}");
+            assert_eq!(head.parts.headers.contains_key(UPGRADE), expected == Switch::Upgrade, "{protocols:?}");
+            assert!(!head.parts.headers.contains_key("http2-settings") && !head.parts.headers.contains_key("x"));
+        }
+        let connect = |to, protocol: Option<&'static str>| {
+            let request = Request::connect(to).version(Version::HTTP_2);
+            read(match protocol {
+                Some(protocol) => request.extension(Protocol::from_static(protocol)),
+                None => request,
+            })
         };
-        assert_eq!((upgrade("websocket"), upgrade("h2c")), (Switch::Upgrade, Switch::No));
-        let connect = Request::connect("a:80").version(Version::HTTP_2);
-        assert_eq!(read(connect).unwrap().switch, Switch::Connect);
-        let extended = Request::connect("http://a/chat").version(Version::HTTP_2);
-        let extended = read(extended.extension(Protocol::from_static("websocket"))).unwrap();
+        assert_eq!(connect("a:80", None).unwrap_err().status, StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(connect("http://a/", Some("connect-udp")).unwrap_err().status, StatusCode::BAD_REQUEST);
+        let extended = connect("http://a/chat", Some("websocket")).unwrap();
         assert_eq!((extended.switch, extended.parts.method), (Switch::ExtendedConnect, Method::GET));
+    }
+
+    #[test]
+    fn what_connection_names_is_gone_before_anything_is_added() {
+        let request = Request::get("/").header("host", "a").header("connection", "close, X-Forwarded-For, Host, TE");
+        let head = read(request.header("x-forwarded-for", "b").header("te", "trailers")).unwrap();
+        let left: Vec<_> = head.parts.headers.keys().map(HeaderName::as_str).collect();
+        assert_eq!((left, head.authority.as_str()), (vec!["te"], "a"));
+    }
+
+    #[test]
+    fn a_path_that_is_written_over_stays_in_its_folder() {
+        for (path, expected) in [
+            ("/c/b?x=/../y", Some("/c/b?x=/../y")),
+            ("/c/./%7eb", Some("/c/~b")),
+            ("/c/../b", None),
+            ("/c/%2E./b", None),
+            ("/c\\..\\b", None),
+            ("/c/%zz", None),
+            ("/c/#b", None),
+        ] {
+            let mut head = read(Request::get("/a").header("host", "web")).unwrap();
+            let set = head.set_path(path, PathNormalization::default());
+            let set = set.map(|()| head.parts.uri.path_and_query().unwrap().to_string());
+            assert_eq!(set.as_deref().ok(), expected, "{path}");
+        }
     }
 }

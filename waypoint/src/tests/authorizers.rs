@@ -125,6 +125,31 @@ async fn an_authorizer_of_http_decides() {
     .await;
 }
 
+#[tokio::test]
+async fn who_is_to_be_asked_about_what_another_changed_is_asked() {
+    let listener = TcpListener::bind("127.0.0.2:0").await.unwrap();
+    let provider = "envoyExtAuthzHttp: {service: auth.shop.svc.cluster.local, port: 9000, \
+                    headersToUpstreamOnAllow: [x-user]}\n  - name: second\n    \
+                    envoyExtAuthzGrpc: {service: away.shop.svc.cluster.local, port: 9000}";
+    let second = r#"
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: second, namespace: shop}
+spec:
+  targetRefs: [{kind: Service, group: "", name: web}]
+  action: CUSTOM
+  provider: {name: second}
+  rules: [{when: [{key: "request.headers[x-user]", values: [me]}]}]
+"#;
+    let objects = objects(provider, listener.local_addr().unwrap().port()) + second;
+    with_mesh(&objects, async |mesh| {
+        tokio::task::spawn_local(by_http(listener));
+        check(&mesh, &[("/free", "\r\n", 200, ""), ("/good", "\r\n", 403, "")]).await;
+    })
+    .await;
+}
+
 /// An authorizer that consents where the request has a header, to clients of one identity.
 async fn by_grpc(listener: TcpListener) {
     const OK: &[u8] = &[0, 0, 0, 0, 4, 0x0a, 0, 0x1a, 0];

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use ambit_compile::{Issue, Options};
 use ambit_folder::Manifests;
-use ambit_hbone::{ConnectRequest, OpenError, Settings, Tunnel, TunnelStream, authority, connect};
+use ambit_hbone::{ConnectRequest, Forwarded, OpenError, Settings, Tunnel, TunnelStream, authority, connect};
 use ambit_identity::TlsConfigs;
-use ambit_model::{GatewayKey, Identity};
+use ambit_model::{GatewayKey, Identity, PeerAddr};
 use ambit_runtime::{Drain, Readiness};
 use ambit_telemetry::{Metrics, Recorder};
 use rustls::pki_types::ServerName;
@@ -54,7 +54,7 @@ impl Mesh {
         let name = Name { gateway, address: None, trust_domain: "cluster.local".into() };
         let (outlet, published) = outlet::channel(name.service(), Readiness::default().condition("configuration"));
         let mut manifests = Standalone::new(name, Options::default(), outlet, metrics.agent.clone());
-        let objects = OBJECTS.replace("$PORT", &port.to_string()) + more;
+        let objects = [OBJECTS, more].concat().replace("$PORT", &port.to_string());
         let mut issues = manifests.replace_file("mesh.yaml", &objects);
         issues.extend(manifests.publish());
         let errors: Vec<_> = issues.iter().filter(|issue| issue.is_error()).map(Issue::to_string).collect();
@@ -84,6 +84,21 @@ impl Mesh {
     pub(super) async fn open(&self, target: &str) -> Result<TunnelStream, OpenError> {
         let tunnel = self.tunnel.borrow().clone().unwrap();
         tunnel.open(&ConnectRequest::new(authority::parse(target).unwrap())).await
+    }
+
+    /// Opens a connection for an address, and says where the client is.
+    pub(super) async fn open_from(&self, target: &str, client: &str) -> Result<TunnelStream, OpenError> {
+        let tunnel = self.tunnel.borrow().clone().unwrap();
+        let mut request = ConnectRequest::new(authority::parse(target).unwrap());
+        let client = PeerAddr::new(SocketAddr::new(client.parse().unwrap(), 40_000));
+        request.forwarded = Some(Forwarded { client, host: None });
+        tunnel.open(&request).await
+    }
+
+    /// Lets all leave the waypoint.
+    pub(super) fn unbind(&mut self) {
+        self.objects = self.objects.replace("istio.io/use-waypoint: waypoint", "istio.io/use-waypoint: none");
+        self.change("");
     }
 
     /// Puts more objects in force.
@@ -145,8 +160,9 @@ pub(super) async fn echo(listener: TcpListener) {
                 while let Some(end) = seen.windows(4).position(|window| window == b"\r\n\r\n") {
                     let head: Vec<u8> = seen.drain(..end + 4).collect();
                     let head = String::from_utf8_lossy(&head).into_owned();
-                    if head.contains("upgrade: echo") {
-                        let answer = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n";
+                    if head.contains("upgrade: websocket") {
+                        let answer =
+                            "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
                         stream.write_all(answer.as_bytes()).await.ok();
                         continue;
                     }
@@ -173,7 +189,7 @@ pub(super) async fn echo(listener: TcpListener) {
 const OBJECTS: &str = r#"
 apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
-metadata: {name: waypoint, namespace: shop}
+metadata: {name: waypoint, namespace: shop, labels: {istio.io/waypoint-for: all}}
 spec:
   gatewayClassName: istio-waypoint
   listeners: [{name: mesh, port: 15008, protocol: HBONE}]

@@ -16,12 +16,12 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 
-use super::dial::chain;
 use super::groups::Backend;
 use super::pool::{Asked, Host, Http1Lease, Http2Lease, PoolError, Switched};
 use super::replay::{AttemptBody, Replay};
 use super::target::Target;
 use super::tls::Inside;
+use crate::failure::error_chain;
 use crate::plan::{FailureReason, Plan, Speak};
 use crate::worker::Worker;
 
@@ -216,7 +216,7 @@ fn hung_up(error: &hyper::Error) -> bool {
 }
 
 fn failure(error: &hyper::Error, is_sent: bool) -> AttemptError {
-    let detail = chain(error);
+    let detail = error_chain(error);
     if let Some(h2) = find::<h2::Error>(error) {
         // A stream that is cut off by GOAWAY was not looked at, by definition (RFC 9113 §6.8).
         return if h2.reason() == Some(h2::Reason::REFUSED_STREAM) || h2.is_go_away() && h2.is_remote() {

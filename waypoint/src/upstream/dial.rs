@@ -28,6 +28,7 @@ use tokio_rustls::client::TlsStream;
 use super::channel::Channel;
 use super::preamble;
 use super::tls::Inside;
+use crate::failure::error_chain;
 use crate::plan::Client;
 use crate::worker::Worker;
 
@@ -49,7 +50,7 @@ pub(super) struct DialError(Rc<str>);
 impl DialError {
     /// An error with its causes.
     pub(super) fn of(error: &dyn Error) -> Self {
-        Self(chain(error).into())
+        Self(error_chain(error).into())
     }
 }
 
@@ -225,16 +226,4 @@ fn baggage(workload: &Workload) -> Baggage {
         version: workload.canonical_revision.to_string(),
         ..Baggage::default()
     }
-}
-
-/// An error with its causes, on one line.
-pub(super) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Instant as Now;
 
 use ambit_balance::{Limits, Outcome, Permit};
-use ambit_l7::{Retry, TlsMode};
+use ambit_l7::{Retry, TlsMode, grpc};
 use ambit_telemetry::ResponseFlag;
-use http::header::{CONTENT_TYPE, HOST, SET_COOKIE};
+use http::header::{HOST, SET_COOKIE};
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::answer::{AnswerBody, Held, status_in};
@@ -62,7 +62,7 @@ async fn exchange(
     // HTTP/2 has no upgrades, and who wants one may be asked in HTTP/1.1.
     let is_upgrade = head::is_upgrade(&parts);
     let speak = if is_upgrade { Speak::Http1 } else { plan.speak };
-    let server_name = (choice.policy().tls.mode != TlsMode::Disable).then(|| server_name(&parts)).flatten();
+    let server_name = (choice.policy().tls.mode != TlsMode::Disable).then(|| tls_name(&parts)).flatten();
     head::prepare(&mut parts, speak)
         .map_err(|error| FailureReason::Protocol { endpoint: "the client".to_owned(), detail: error.to_string() })?;
     let replay = Replay::new(body);
@@ -78,7 +78,7 @@ async fn exchange(
         Attempts { worker, plan, choice: &choice, limits, retry: retry::in_force(plan.retry), hashed: &hashed };
     let (answered, target) = attempts.run(&question, happened).await?;
     replay.settle();
-    let is_grpc = is_grpc(&parts);
+    let is_grpc = grpc::is_grpc(&parts.headers);
     Ok(Good { answered, target, replay, permit, set_cookie: hashed.set_cookie, is_grpc, is_connect })
 }
 
@@ -243,26 +243,33 @@ fn overflow(what: &'static str, plan: &Plan<'_>) -> FailureReason {
     FailureReason::Overflow { what, destination: destination(plan) }
 }
 
+/// An extension of a request: what TLS to the application is for, where the authority says something else.
+#[derive(Debug, Clone)]
+pub(super) struct ServerName(pub(super) Arc<str>);
+
+/// What TLS to the application is for.
+pub(super) fn tls_name(request: &Parts) -> Option<Arc<str>> {
+    let said = request.extensions.get::<ServerName>().map(|ServerName(name)| Arc::clone(name));
+    said.or_else(|| server_name(&request.uri, &request.headers))
+}
+
 /// The host asked for, without its port.
-fn server_name(request: &Parts) -> Option<Arc<str>> {
-    let authority = match request.uri.authority() {
+pub(super) fn server_name(uri: &Uri, headers: &HeaderMap) -> Option<Arc<str>> {
+    let authority = match uri.authority() {
         Some(authority) => authority.host(),
         None => {
-            let host = request.headers.get(HOST)?.to_str().ok()?;
+            let host = headers.get(HOST)?.to_str().ok()?;
             host.rsplit_once(':').map_or(host, |(host, _port)| host)
         }
     };
     Some(authority.trim_matches(['[', ']']).into())
 }
 
-fn is_grpc(request: &Parts) -> bool {
-    request.headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
-}
-
 fn waits_for_trailers<T>(request: &Parts, response: &Response<T>) -> bool {
-    response.status().is_success() && is_grpc(request) && !response.headers().contains_key("grpc-status")
+    response.status().is_success() && grpc::is_grpc(&request.headers) && !response.headers().contains_key("grpc-status")
 }
 
 fn status_of<T>(request: &Parts, response: &Response<T>) -> StatusCode {
-    if response.status().is_success() && is_grpc(request) { status_in(response.headers()) } else { response.status() }
+    let is_grpc = response.status().is_success() && grpc::is_grpc(&request.headers);
+    if is_grpc { status_in(response.headers()) } else { response.status() }
 }

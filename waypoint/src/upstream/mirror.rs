@@ -17,12 +17,14 @@ use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout_at};
 
-use super::exchange::send;
+use super::exchange::{ServerName, send, server_name};
+use super::replay::size;
+use super::retry;
 use crate::body::{Body, BodyError};
 use crate::plan::Plan;
 use crate::worker::Worker;
 
-/// Most bytes that a copy may lag behind; one that is slower is given up.
+/// Most memory that a copy may lag behind; one that is slower is given up.
 const MAX_LAG: usize = 64 << 10;
 
 /// Longest wait for the answer to a copy where nothing else is said; the field's.
@@ -49,9 +51,8 @@ pub(crate) fn mirror(worker: &Rc<Worker>, plan: &Plan<'_>, mut request: Request<
     let (worker, in_force, client) = (Rc::clone(worker), Arc::clone(plan.in_force), plan.client.clone());
     let (asked, destination, policy) = (plan.asked, plan.destination.clone(), Arc::clone(&plan.policy));
     let deadline = plan.deadline.unwrap_or_else(|| Instant::now() + LONGEST);
-    let (retry, speak) = (plan.retry.cloned(), plan.speak);
+    let speak = plan.speak;
     spawn_local(async move {
-        let retry = retry.as_ref();
         let plan = Plan {
             in_force: &in_force,
             client: &client,
@@ -59,7 +60,7 @@ pub(crate) fn mirror(worker: &Rc<Worker>, plan: &Plan<'_>, mut request: Request<
             destination,
             policy,
             deadline: Some(deadline),
-            retry,
+            retry: Some(&retry::NEVER),
             speak,
         };
         match timeout_at(deadline, Box::pin(send(&worker, &plan, request))).await {
@@ -74,8 +75,11 @@ pub(crate) fn mirror(worker: &Rc<Worker>, plan: &Plan<'_>, mut request: Request<
     });
 }
 
-/// Names the copy as one.
+/// Names the copy as one. Its backend's certificate is for the name it has.
 fn shadow(request: &mut Request<Body>) {
+    if let Some(name) = server_name(request.uri(), request.headers()) {
+        request.extensions_mut().insert(ServerName(name));
+    }
     if let Some(host) = request.headers().get(HOST).and_then(|host| host.to_str().ok())
         && let Ok(host) = HeaderValue::try_from(shadowed(host))
     {
@@ -112,7 +116,7 @@ struct Queue {
 impl Queue {
     /// `None` is the end.
     fn push(&mut self, frame: Option<Frame<Bytes>>) {
-        self.bytes += frame.as_ref().and_then(Frame::data_ref).map_or(0, Bytes::len);
+        self.bytes += frame.as_ref().map_or(0, size);
         if self.bytes > MAX_LAG {
             self.give_up();
         } else if !self.is_broken {
@@ -203,7 +207,7 @@ impl HttpBody for Copied {
         let mut queue = self.queue.borrow_mut();
         match queue.frames.pop_front() {
             Some(Some(frame)) => {
-                queue.bytes -= frame.data_ref().map_or(0, Bytes::len);
+                queue.bytes -= size(&frame);
                 Poll::Ready(Some(Ok(frame)))
             }
             Some(None) => Poll::Ready(None),
@@ -223,6 +227,7 @@ impl HttpBody for Copied {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::upstream::exchange::tls_name;
 
     #[tokio::test]
     async fn copies_are_the_same() {
@@ -245,6 +250,15 @@ mod tests {
         }
     }
 
+    #[test]
+    fn small_frames_count_what_they_take() {
+        let mut queue = Queue::default();
+        for _ in 0..=MAX_LAG / size_of::<Frame<Bytes>>() {
+            queue.push(Some(Frame::data(Bytes::from_static(b"a"))));
+        }
+        assert!(queue.is_broken && queue.frames.is_empty());
+    }
+
     #[tokio::test]
     async fn a_body_that_breaks_off_breaks_its_copies() {
         let (body, copies) = tee(Body::full("hello"), 1);
@@ -265,5 +279,6 @@ mod tests {
         shadow(&mut request);
         assert_eq!(request.uri(), "http://web-shadow:80/a");
         assert_eq!(request.headers()[HOST], "web-shadow");
+        assert_eq!(tls_name(&request.into_parts().0).as_deref(), Some("web"));
     }
 }

@@ -10,7 +10,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -100,12 +100,22 @@ pub(super) struct Asked<'a> {
 #[derive(Default)]
 pub(super) struct Pools {
     hosts: RefCell<HashMap<Key, Rc<Host>>>,
+    addresses: RefCell<HashMap<SocketAddr, Rc<Endpoint>>>,
     is_swept: Cell<bool>,
+}
+
+/// All connections to one address: of whichever keys, since the limits do not ask whose they are.
+#[derive(Default)]
+struct Endpoint {
+    /// Open connections, used or not.
+    open: Cell<usize>,
+    hosts: RefCell<Vec<Weak<Host>>>,
 }
 
 /// Connections of one key.
 pub(super) struct Host {
     policy: Arc<TrafficPolicy>,
+    endpoint: Rc<Endpoint>,
     /// Connections without a request, the last used last.
     idle: RefCell<Vec<Http1>>,
     /// Requests that wait for a connection to come free, or for room to make one.
@@ -124,13 +134,16 @@ impl Pools {
         if !self.is_swept.replace(true) {
             spawn_local(sweep(Rc::downgrade(worker)));
         }
+        let endpoint = Rc::clone(self.addresses.borrow_mut().entry(key.address).or_default());
         let host = Rc::new(Host {
             policy: Arc::clone(&key.policy),
+            endpoint: Rc::clone(&endpoint),
             idle: RefCell::default(),
             waiting: RefCell::default(),
             shared: http2::Shared::default(),
             open: Cell::new(0),
         });
+        endpoint.hosts.borrow_mut().push(Rc::downgrade(&host));
         self.hosts.borrow_mut().insert(key.clone(), Rc::clone(&host));
         host
     }
@@ -142,6 +155,10 @@ impl Pools {
             host.tidy(now);
             // Who uses it, or waits for it, holds it.
             host.open.get() > 0 || Rc::strong_count(host) > 1
+        });
+        self.addresses.borrow_mut().retain(|_, endpoint| {
+            endpoint.hosts.borrow_mut().retain(|host| host.strong_count() > 0);
+            Rc::strong_count(endpoint) > 1
         });
     }
 }
@@ -181,36 +198,64 @@ impl Host {
         match limits.map(Limits::connection) {
             None => Some(None),
             Some(Ok(permit)) => Some(Some(permit)),
-            Some(Err(_)) => (self.open.get() == 0).then_some(None),
+            Some(Err(_)) => (self.endpoint.open.get() == 0).then_some(None),
         }
     }
 
-    /// Lets one that waits look whether it may make a connection.
-    fn tell_of_room(&self) {
+    /// Lets one that waits look whether it may make a connection; says whether there was one.
+    fn tell_of_room(&self) -> bool {
         while let Some(waiting) = self.waiting.borrow_mut().pop_front() {
             if waiting.send(None).is_ok() {
-                break;
+                return true;
             }
         }
+        false
+    }
+}
+
+impl Endpoint {
+    /// Closes a connection that is of no use to whom it belongs to just now, to make room for one of `asking`; says
+    /// whether there was one.
+    fn close_idle(&self, asking: &Host) -> bool {
+        let hosts: Vec<_> = self.hosts.borrow().iter().filter_map(Weak::upgrade).collect();
+        let mut others = hosts.iter().filter(|host| !std::ptr::eq(&raw const ***host, asking));
+        others.any(|host| {
+            let is_idle = !host.idle.borrow().is_empty();
+            // The oldest.
+            let closed = is_idle.then(|| host.idle.borrow_mut().remove(0));
+            closed.is_some() || host.shared.close_idle()
+        })
+    }
+
+    /// Tells one that waits for a connection to here, whoever it is for.
+    fn tell_of_room(&self) {
+        let hosts: Vec<_> = self.hosts.borrow().iter().filter_map(Weak::upgrade).collect();
+        hosts.iter().any(|host| host.tell_of_room());
     }
 }
 
 /// An open connection, as long as it is.
 struct Open {
     host: Rc<Host>,
-    _permit: Option<Permit>,
+    permit: Option<Permit>,
 }
 
 impl Open {
     fn new(host: &Rc<Host>, permit: Option<Permit>) -> Self {
         host.open.set(host.open.get() + 1);
-        Self { host: Rc::clone(host), _permit: permit }
+        host.endpoint.open.set(host.endpoint.open.get() + 1);
+        Self { host: Rc::clone(host), permit }
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
         self.host.open.set(self.host.open.get() - 1);
-        self.host.tell_of_room();
+        self.host.endpoint.open.set(self.host.endpoint.open.get() - 1);
+        // Before anybody is told that there is room.
+        drop(self.permit.take());
+        if !self.host.tell_of_room() {
+            self.host.endpoint.tell_of_room();
+        }
     }
 }

@@ -12,7 +12,7 @@ use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
 use crate::body::{Body, BodyError};
 
-/// Most bytes of a body kept for another attempt. A longer one is sent once.
+/// Most memory that a body is kept in for another attempt. A longer one is sent once.
 const MAX_KEPT: usize = 64 << 10;
 
 /// The body of a request. Nothing is allocated for an empty one.
@@ -55,6 +55,12 @@ impl Kept {
             Self::Trailers(trailers) => Frame::trailers(trailers.clone()),
         }
     }
+}
+
+/// The memory that a frame is kept in: a peer that sends byte by byte must not have a hundred for each.
+pub(super) fn size(frame: &Frame<Bytes>) -> usize {
+    let trailers = frame.trailers_ref().into_iter().flatten().map(|(name, value)| name.as_str().len() + value.len());
+    size_of::<Frame<Bytes>>() + frame.data_ref().map_or(0, Bytes::len) + trailers.sum::<usize>()
 }
 
 impl Replay {
@@ -131,7 +137,7 @@ impl State {
             (None, Some(trailers)) => Kept::Trailers(trailers.clone()),
             (None, None) => return,
         };
-        self.kept_bytes += frame.data_ref().map_or(0, Bytes::len);
+        self.kept_bytes += size(frame);
         if self.kept_bytes > MAX_KEPT {
             (self.is_whole, self.keeps) = (false, false);
             self.kept.clear();
@@ -248,6 +254,14 @@ mod tests {
         let replay = replay([Ok(&b"ab"[..]), Ok(LONG), Ok(b"cd")]);
         let (bytes, trailers) = read(replay.attempt()).await.unwrap();
         assert_eq!((bytes.len(), trailers), (MAX_KEPT + 5, true));
+        assert!(!replay.may_repeat());
+    }
+
+    #[tokio::test]
+    async fn small_frames_count_what_they_take() {
+        let frames = MAX_KEPT / size_of::<Frame<Bytes>>();
+        let replay = replay((0..=frames).map(|_| Ok(&b"a"[..])));
+        assert_eq!(read(replay.attempt()).await.unwrap().0.len(), frames + 1);
         assert!(!replay.may_repeat());
     }
 

@@ -3,8 +3,8 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use ambit_l7::{Retry, RetryOn};
-use http::{HeaderName, Response, StatusCode};
+use ambit_l7::{FailureKind, Retry, RetryOn};
+use http::Response;
 use rand::{Rng, RngExt};
 
 use super::attempt::AttemptError;
@@ -14,9 +14,6 @@ const BACKOFF: Duration = Duration::from_millis(25);
 
 /// The longest back-off, in first ones.
 const MAX_BACKOFF: u32 = 10;
-
-/// In the answer of whoever limits rates: asked again, it would only be asked more.
-const RATE_LIMITED: HeaderName = HeaderName::from_static("x-envoy-ratelimited");
 
 /// What the mesh does where nobody said anything: only what cannot have reached an application is tried again,
 /// or what it answered it did not do.
@@ -35,6 +32,10 @@ static BY_DEFAULT: LazyLock<Retry> = LazyLock::new(|| Retry {
     backoff: None,
 });
 
+/// One attempt, and no other.
+pub(super) static NEVER: LazyLock<Retry> =
+    LazyLock::new(|| Retry { attempts: 0, on: RetryOn::default(), ..BY_DEFAULT.clone() });
+
 /// What is in force for a request.
 pub(super) fn in_force(asked: Option<&Retry>) -> &Retry {
     asked.unwrap_or(&BY_DEFAULT)
@@ -42,29 +43,21 @@ pub(super) fn in_force(asked: Option<&Retry>) -> &Retry {
 
 /// Whether an answer asks for another attempt.
 pub(super) fn on_answer<T>(on: &RetryOn, answer: &Response<T>) -> bool {
-    let (status, headers) = (answer.status(), answer.headers());
-    if headers.contains_key(RATE_LIMITED) {
-        return on.rate_limited;
-    }
-    on.server_error && status.is_server_error()
-        || on.gateway_error && is_gateway_error(status)
-        || on.retriable_4xx && status == StatusCode::CONFLICT
-        || on.statuses.contains(&status)
-        || on.headers.iter().any(|name| headers.contains_key(name))
-        || !on.grpc.is_empty() && grpc_status(answer).is_some_and(|code| on.grpc.contains(&code))
+    on.after_response(answer.status(), answer.headers())
 }
 
 /// Whether a failure asks for another attempt.
 pub(super) fn on_failure(on: &RetryOn, failure: &AttemptError) -> bool {
-    // As in the field, who asks for retries of 5xx asks for those of no answer at all.
-    let any = on.reset || on.server_error || on.gateway_error;
-    match failure {
-        AttemptError::Connect { .. } => any || on.connect_failure || on.reset_before_request,
-        AttemptError::Refused { .. } => any || on.refused_stream || on.reset_before_request,
-        AttemptError::Reset { is_sent, .. } => any || on.reset_before_request && !is_sent,
-        AttemptError::Protocol { .. } | AttemptError::PerTryTimeout => any,
-        AttemptError::NoEndpoint(_) | AttemptError::Overflow { .. } | AttemptError::ClientGone => false,
-    }
+    let kind = match failure {
+        AttemptError::Connect { .. } => FailureKind::Connect,
+        AttemptError::Refused { .. } => FailureKind::RefusedStream,
+        AttemptError::Reset { is_sent: false, .. } => FailureKind::ResetBeforeRequest,
+        AttemptError::Reset { is_sent: true, .. } | AttemptError::Protocol { .. } => FailureKind::Reset,
+        AttemptError::PerTryTimeout => FailureKind::PerTryTimeout,
+        AttemptError::Overflow { .. } => FailureKind::Overflow,
+        AttemptError::NoEndpoint(_) | AttemptError::ClientGone => return false,
+    };
+    on.after_failure(kind)
 }
 
 /// How long to wait before the attempt after `retries` others: at random, up to a bound that doubles.
@@ -74,17 +67,9 @@ pub(super) fn backoff(retry: &Retry, retries: u32, rng: &mut impl Rng) -> Durati
     most.mul_f64(rng.random::<f64>())
 }
 
-fn is_gateway_error(status: StatusCode) -> bool {
-    matches!(status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
-}
-
-/// The status of a gRPC answer without messages, which is in its headers.
-fn grpc_status<T>(answer: &Response<T>) -> Option<u8> {
-    answer.headers().get("grpc-status")?.to_str().ok()?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
+    use http::{HeaderName, StatusCode};
     use rand::SeedableRng;
     use rand::rngs::SmallRng;
 

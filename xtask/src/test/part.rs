@@ -108,6 +108,7 @@ impl Part {
                 "qemu-system-x86",
                 "busybox-static",
                 "cpio",
+                "xz-utils",
                 "postgresql",
                 "postgresql-contrib",
                 "mariadb-server",

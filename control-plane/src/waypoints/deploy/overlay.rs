@@ -5,6 +5,13 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+/// Where a Deployment says what its pods are.
+const POD: &str = "/spec/template/spec";
+/// The lists of containers there.
+const CONTAINERS: [&str; 3] = ["containers", "initContainers", "ephemeralContainers"];
+/// What a pod and a container may do.
+const SECURITY: &str = "securityContext";
+
 /// Patches, null where there is none.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Overlays {
@@ -31,13 +38,16 @@ pub(crate) enum OverlayError {
         "the parameters have {0:?}, which is none of deployment, service, serviceAccount, horizontalPodAutoscaler and podDisruptionBudget"
     )]
     Unknown(String),
+    /// A field that gives pods more than waypoints have.
+    #[error("deployment of the parameters must not have {0}")]
+    Forbidden(String),
 }
 
 impl Overlays {
     /// Reads the data of a ConfigMap.
     ///
     /// # Errors
-    /// If a patch cannot be read, or is for nothing that is deployed.
+    /// If a patch cannot be read, is for nothing that is deployed, or is for what keeps pods from their node.
     pub(crate) fn read(data: &BTreeMap<String, String>) -> Result<Self, OverlayError> {
         let mut overlays = Self::default();
         for (key, text) in data {
@@ -51,8 +61,25 @@ impl Overlays {
             };
             *place = patch(text).map_err(|reason| OverlayError::Unreadable { key, reason })?;
         }
-        Ok(overlays)
+        match overlays.deployment.pointer(POD).and_then(forbidden) {
+            Some(field) => Err(OverlayError::Forbidden(format!("spec.template.spec.{field}"))),
+            None => Ok(overlays),
+        }
     }
+}
+
+/// What a patch of pods may not say: who may write it might not be allowed to make such pods.
+fn forbidden(pod: &Value) -> Option<String> {
+    if pod.get(SECURITY).is_some() {
+        return Some(SECURITY.to_owned());
+    }
+    let lists = CONTAINERS.map(|list| (list, SECURITY)).into_iter().chain([("volumes", "hostPath")]);
+    lists.into_iter().find_map(|(list, field)| {
+        let items = pod.get(list).and_then(Value::as_array)?;
+        let item = items.iter().find(|item| item.get(field).is_some())?;
+        let name = item.get("name").and_then(Value::as_str).unwrap_or_default();
+        Some(format!("{list}[{name}].{field}"))
+    })
 }
 
 fn patch(text: &str) -> Result<Value, String> {
@@ -124,6 +151,40 @@ mod tests {
         assert!(matches!(read("deployments", "{}"), Err(OverlayError::Unknown(_))));
         for text in ["- a", "text", "a: [", "a: 1\na: 2"] {
             assert!(matches!(read("deployment", text), Err(OverlayError::Unreadable { .. })), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_would_let_pods_at_their_node_is_refused() {
+        let read = |pod: &Value| {
+            let patch = json!({ "spec": { "template": { "spec": pod } } });
+            Overlays::read(&[("deployment".to_owned(), patch.to_string())].into())
+        };
+        for (pod, field) in [
+            (json!({ "securityContext": { "runAsUser": 0 } }), "securityContext"),
+            (json!({ "securityContext": null }), "securityContext"),
+            (
+                json!({ "containers": [{ "name": "a" }, { "name": "waypoint", "securityContext": { "privileged": true } }] }),
+                "containers[waypoint].securityContext",
+            ),
+            (json!({ "containers": [{ "securityContext": null }] }), "containers[].securityContext"),
+            (
+                json!({ "initContainers": [{ "name": "a", "securityContext": {} }] }),
+                "initContainers[a].securityContext",
+            ),
+            (
+                json!({ "ephemeralContainers": [{ "name": "a", "securityContext": {} }] }),
+                "ephemeralContainers[a].securityContext",
+            ),
+            (json!({ "volumes": [{ "name": "root", "hostPath": { "path": "/" } }] }), "volumes[root].hostPath"),
+        ] {
+            let error = read(&pod).unwrap_err().to_string();
+            assert_eq!(error, format!("deployment of the parameters must not have spec.template.spec.{field}"));
+        }
+        for pod in
+            [json!({ "containers": [{ "name": "a" }], "volumes": [{ "name": "b", "emptyDir": {} }] }), json!(null)]
+        {
+            assert!(read(&pod).is_ok(), "{pod}");
         }
     }
 }

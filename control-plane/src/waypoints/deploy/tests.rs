@@ -90,6 +90,23 @@ fn parameters_change_what_is_deployed_but_not_whose_it_is() {
 }
 
 #[test]
+fn parameters_do_not_change_as_whom_pods_run_nor_put_them_in_their_nodes_place() {
+    let pod = "serviceAccountName: admin, serviceAccount: admin, hostNetwork: true, hostPID: true, hostIPC: true";
+    for (pod, priority) in [(format!("{pod}, priorityClassName: high"), json!("high")), (String::new(), Value::Null)] {
+        let text = format!("spec: {{template: {{spec: {{{pod}}}}}}}");
+        let overlays = Overlays::read(&[("deployment".to_owned(), text)].into()).unwrap();
+        let mut expected = rendered(&Value::Null, &Overlays::default());
+        if !priority.is_null() {
+            expected["Deployment"]["spec"]["template"]["spec"]["priorityClassName"] = priority;
+        }
+        assert_eq!(rendered(&Value::Null, &overlays), expected);
+    }
+    let taken = "spec: {template: {spec: {serviceAccountName: null}}}";
+    let overlays = Overlays::read(&[("deployment".to_owned(), taken.to_owned())].into()).unwrap();
+    assert_eq!(rendered(&Value::Null, &overlays), rendered(&Value::Null, &Overlays::default()));
+}
+
+#[test]
 fn parameters_are_a_config_map() {
     let of = |kind: &str| gateway(&json!({ "parametersRef": { "group": "", "kind": kind, "name": "more" } }));
     assert_eq!(parameters(&of("ConfigMap")).as_deref(), Some("more"));

@@ -22,15 +22,13 @@ impl Rig {
         self.settle()
     }
 
-    /// A service of namespace `shop` is bound to a waypoint, or to none.
+    /// A service of namespace `shop` is bound to a waypoint, by its name or another host name, or to none.
     fn bind(&mut self, service: &str, to: Option<&str>) -> Vec<String> {
         let hostname = |name: &str, namespace: &str| format!("{name}.{namespace}.svc.cluster.local").into();
         let key = ServiceKey { namespace: "shop".into(), hostname: hostname(service, "shop") };
-        let address = |name| {
-            Arc::new(GatewayAddress::of_service(ServiceKey {
-                namespace: "edge".into(),
-                hostname: hostname(name, "edge"),
-            }))
+        let address = |name: &str| {
+            let hostname = if name.contains('.') { name.into() } else { hostname(name, "edge") };
+            Arc::new(GatewayAddress::of_service(ServiceKey { namespace: "edge".into(), hostname }))
         };
         let service = Service {
             key: key.clone(),
@@ -69,6 +67,11 @@ fn an_object_is_told_once_to_each_waypoint_it_concerns() {
     assert_eq!(rig.put(&policy, json!({ "action": "DENY" })), [""; 0]);
     assert_eq!(rig.put(&mesh, json!({})), [""; 0]);
     assert_eq!(rig.exist(&["a", "b"]), ["edge/a/MeshConfig/root/default", "edge/b/MeshConfig/root/default"]);
+    for refused in ["a.edge.not-allowed.invalid", "a.edge.no-waypoint.invalid"] {
+        assert_eq!(rig.bind("web", Some(refused)), [""; 0], "{refused}");
+    }
+    assert_eq!(rig.bind("web", Some("a")), ["edge/a/AuthorizationPolicy/shop/p"]);
+    assert_eq!(rig.bind("web", Some("a.edge.not-allowed.invalid")), ["-edge/a/AuthorizationPolicy/shop/p"]);
     assert_eq!(rig.bind("web", Some("a")), ["edge/a/AuthorizationPolicy/shop/p"]);
     assert_eq!(rig.bind("api", Some("a")), [""; 0]);
     assert_eq!(rig.put(&policy, json!({ "action": "DENY" })), [""; 0]);

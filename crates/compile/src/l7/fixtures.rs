@@ -116,7 +116,7 @@ pub(crate) fn inputs(yaml: &str) -> Vec<Input> {
         of.cloned().collect::<Vec<_>>()
     };
     assert!(parsed.issues.iter().all(|issue| issue.object.is_some()), "{:?}", parsed.issues);
-    let refused = parsed.refused.iter().map(|id| Input::Refused(id.clone(), read(id)));
+    let refused = parsed.refused.iter().map(|(id, targets)| Input::Refused(id.clone(), targets.clone(), read(id)));
     let objects = parsed.objects.iter().map(|of| Input::Put(Box::new(of.clone()), read(&of.origin.id)));
     refused.chain(objects).collect()
 }
@@ -126,7 +126,8 @@ pub(crate) fn object(kind: &str, name: &str, spec: &str) -> String {
     let (namespace, name) = name.split_once('/').unwrap();
     let api = match kind {
         "AuthorizationPolicy" | "RequestAuthentication" => "security.istio.io/v1",
-        "MeshConfig" => "ambit.io/v1alpha1",
+        "MeshConfig" | "RateLimitPolicy" => "ambit.io/v1alpha1",
+        "Telemetry" => "telemetry.istio.io/v1",
         _ => "networking.istio.io/v1",
     };
     let spec = spec.replace('\n', "\n  ");

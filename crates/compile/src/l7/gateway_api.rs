@@ -42,7 +42,7 @@ use super::targets::Target;
 use super::virtual_service::Rules;
 pub(crate) use admission::{Admission, Grant, Listeners};
 pub(crate) use backend_tls::{BackendTls, secured};
-pub(crate) use merge::{Attached, Merged, merge};
+pub(crate) use merge::{Attached, Merged, as_without_routes, merge};
 use parents::Parent;
 pub(crate) use parents::{Group, Scope, ServiceParent};
 pub use problem::RouteProblem;

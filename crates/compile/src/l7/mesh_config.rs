@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use ambit_l7::Retry;
+use ambit_l7::{PathNormalization, Retry};
 use ambit_resources::MeshConfigSpec;
-use ambit_resources::mesh_config::Provider;
+use ambit_resources::mesh_config::{AccessLogEncoding, Normalization, Provider};
 
 use super::L7Problem;
 use super::at::At;
@@ -17,6 +17,8 @@ use super::virtual_service;
 pub(crate) struct Mesh {
     /// What is tried again where no route says so.
     pub(crate) retry: Option<Retry>,
+    /// What becomes of paths.
+    pub(crate) path_normalization: PathNormalization,
     /// External authorizers by name.
     pub(crate) authorizers: BTreeMap<String, Authorizer>,
 }
@@ -31,10 +33,13 @@ impl Mesh {
         let retries = spec.default_http_retry_policy.as_ref();
         let retry =
             retries.and_then(|retries| virtual_service::retry(retries, &at.field("defaultHttpRetryPolicy"), cx));
+        let paths = spec.path_normalization.as_ref().map(|paths| paths.normalization).unwrap_or_default();
+        say_what_has_no_effect(spec, &at, cx);
         let mut authorizers = BTreeMap::new();
         let list = at.field("extensionProviders");
         for (i, provider) in spec.extension_providers.iter().enumerate() {
             let at = list.index(i);
+            say_of_provider(provider, &at, cx);
             let Some(authorizer) = authorizer(provider, &at, cx) else { continue };
             if authorizers.insert(provider.name.clone(), authorizer).is_some() {
                 cx.error(&at.field("name"), L7Problem::Twice { name: provider.name.clone() });
@@ -46,7 +51,59 @@ impl Mesh {
             let reason = "only the one of the name default in the root namespace counts";
             cx.warning(&at, L7Problem::NoEffect { reason });
         }
-        counts.then_some(Self { retry, authorizers })
+        counts.then_some(Self { retry, path_normalization: normalization(paths), authorizers })
+    }
+}
+
+fn normalization(written: Normalization) -> PathNormalization {
+    match written {
+        Normalization::Default | Normalization::Base => PathNormalization::Base,
+        Normalization::None => PathNormalization::None,
+        Normalization::MergeSlashes => PathNormalization::MergeSlashes,
+        Normalization::DecodeAndMergeSlashes => PathNormalization::DecodeAndMergeSlashes,
+    }
+}
+
+/// Fields that are understood, and that waypoints do not act upon: whoever writes one must not believe they do.
+fn say_what_has_no_effect(spec: &MeshConfigSpec, at: &At<'_>, cx: &mut Cx<'_>) {
+    for (field, is_set) in [
+        ("defaultProviders", spec.default_providers.is_some()),
+        ("connectTimeout", spec.connect_timeout.is_some()),
+        ("accessLogFile", !spec.access_log_file.is_empty()),
+        ("accessLogFormat", !spec.access_log_format.is_empty()),
+        ("accessLogEncoding", spec.access_log_encoding != AccessLogEncoding::default()),
+        ("localityLbSetting", spec.locality_lb_setting.is_some()),
+    ] {
+        if is_set {
+            cx.warning(&at.field(field), L7Problem::NoEffect { reason: NOT_YET });
+        }
+    }
+}
+
+/// Why what waypoints do not act upon has no effect.
+pub(crate) const NOT_YET: &str = "waypoints do not act upon it yet";
+
+/// What a provider says beside whom to ask.
+fn say_of_provider(provider: &Provider, at: &At<'_>, cx: &mut Cx<'_>) {
+    for (field, is_set) in [
+        ("zipkin", provider.zipkin.is_some()),
+        ("opentelemetry", provider.opentelemetry.is_some()),
+        ("envoyFileAccessLog", provider.envoy_file_access_log.is_some()),
+        ("envoyOtelAls", provider.envoy_otel_als.is_some()),
+        ("prometheus", provider.prometheus.is_some()),
+    ] {
+        if is_set {
+            cx.warning(&at.field(field), L7Problem::NoEffect { reason: NOT_YET });
+        }
+    }
+    let clears = [
+        ("envoyExtAuthzHttp", provider.envoy_ext_authz_http.as_ref().is_some_and(|http| http.clear_route_cache)),
+        ("envoyExtAuthzGrpc", provider.envoy_ext_authz_grpc.as_ref().is_some_and(|grpc| grpc.clear_route_cache)),
+    ];
+    for (field, _) in clears.iter().filter(|(_, clears)| *clears) {
+        let at = at.field(field);
+        let reason = "a request keeps the route it was judged by";
+        cx.warning(&at.field("clearRouteCache"), L7Problem::NoEffect { reason });
     }
 }
 

@@ -82,7 +82,7 @@ pub struct L7Delta {
     pub services: Vec<ServiceKey>,
     /// Services that are used in another way.
     pub traffic: Vec<ServiceKey>,
-    /// Whether [`L7Config::default`] or [`L7Config::retry`] changed.
+    /// Whether what holds for all services changed: [`L7Config::default`], how paths are read, what is tried again.
     pub default: bool,
     /// What is to be said to routes of their parents; nothing where that is none of this waypoint's business.
     pub routes: Vec<(ObjectId, Option<RouteStatus>)>,

@@ -8,7 +8,7 @@ use ambit_resources::{FieldPath, ObjectId, Parsed, Severity, parse_file};
 use super::{Store, after_errors, judge};
 use crate::held::Held;
 use crate::world::World;
-use crate::{Issue, Problem};
+use crate::{Issue, L7Problem, Problem};
 
 /// Which files there are. Of an object in several, the first file's is in force.
 #[derive(Debug, Default)]
@@ -29,19 +29,33 @@ impl Store {
         self.files.known.insert(Arc::clone(&name));
         let (objects, refused, mut issues) = self.take_valid(parsed.objects);
         issues.splice(0..0, parsed.issues.into_iter().map(|issue| issue.map(Problem::Read)));
-        for id in parsed.refused.into_iter().chain(refused) {
+        let refused = refused.into_iter().map(|id| (id, Vec::new()));
+        for (id, targets) in parsed.refused.into_iter().chain(refused) {
             if objects.contains_key(&id) {
                 continue; // a second, broken one beside a valid one
             }
             let kept = gone.remove(&id);
-            issues.extend(after_errors(&issues, &id, kept));
+            let said = issues.iter().find(|issue| issue.object.as_ref() == Some(&id));
+            let after = match self.close(&id, &targets, said) {
+                Some(held) => {
+                    self.files.put(id.clone(), held, &mut self.world);
+                    L7Problem::DeniesAll.into()
+                }
+                None if kept => Problem::LastVersionKept,
+                None => Problem::NotInForce,
+            };
+            issues.extend(after_errors(&issues, &id, after));
         }
         for (id, held) in objects {
             gone.remove(&id);
+            self.closed.remove(&id);
             self.files.put(id, held, &mut self.world);
         }
         if !parsed.unreadable {
-            gone.iter().for_each(|id| self.files.take(id, &name, &mut self.world));
+            gone.iter().for_each(|id| {
+                self.closed.remove(id);
+                self.files.take(id, &name, &mut self.world);
+            });
         }
         self.settle(BTreeSet::new());
         issues
@@ -51,6 +65,7 @@ impl Store {
     pub fn remove_file(&mut self, name: &str) {
         let name = self.world.shared.texts.share(name);
         for id in self.files.objects_of(&name, &self.world) {
+            self.closed.remove(&id);
             self.files.take(&id, &name, &mut self.world);
         }
         self.files.known.remove(&name);

@@ -155,6 +155,7 @@ impl World {
             self.replicas.outdate_selected(&frontend.selector());
         }
         self.endpoints.outdate_service(key);
+        self.outdate_guards(key);
         for owner in claimants.iter().chain(self.frontends.claimants(key)) {
             self.marked.issues.insert(owner.clone());
             if owner.kind == Kind::ServiceEntry {

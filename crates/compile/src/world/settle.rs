@@ -220,9 +220,9 @@ impl World {
         let group = instance.and_then(|it| self.replicas.group(it.replica.as_ref()?));
         let Binding { services, policies } = group.map(|group| group.binding.clone()).unwrap_or_default();
         let services = self.with_named(uid, services);
-        let behind = self.workload_behind(uid, &services);
-        let policies = self.with_guards(uid, &services, policies, behind.as_ref());
-        let (waypoint, waypoint_failure) = behind.map(|(_, address, failure)| (address, failure)).unzip();
+        let (behind, guarded) = self.workload_behind(uid, &services);
+        let policies = self.with_guards(uid, &services, policies, guarded);
+        let (waypoint, waypoint_failure) = behind.unzip();
         let waypoint_failure = waypoint_failure.unwrap_or_default();
         let same = held.services == services && held.authorization_policies == policies;
         if same && held.waypoint == waypoint && held.waypoint_failure == waypoint_failure {

@@ -34,7 +34,7 @@ fn merge(into: &mut Value, from: &Value) {
 fn put(object: Value) -> Input {
     match parse_object(object, &"Kubernetes".into()) {
         Ok((parsed, issues)) => Input::Put(Box::new(parsed.unwrap()), issues),
-        Err(refusal) => Input::Refused(refusal.id.unwrap(), refusal.issues),
+        Err(refusal) => Input::Refused(refusal.id.unwrap(), refusal.targets, refusal.issues),
     }
 }
 

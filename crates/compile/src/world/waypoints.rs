@@ -69,17 +69,24 @@ impl World {
     pub(super) fn change_gateway(&mut self, id: &ObjectId, gateway: &Arc<Gateway>, comes: bool) {
         let key = GatewayKey { namespace: Arc::clone(&id.namespace), name: Arc::clone(&id.name) };
         let own = own_service(&key, &mut self.shared);
-        self.mark_asking(&key, gateway.serves.workloads);
-        self.mark_service(&own);
-        self.mark_behind(&own);
-        self.guards.outdate(&key);
+        self.mark_asking(&key, gateway.serves.workloads || self.is_guarded_in_vain(&key));
+        self.mark_named(&key, &own);
         self.waypoints.change(&key, Some(gateway).filter(|_| comes), &mut self.shared);
     }
 
     pub(super) fn change_waypoint_class(&mut self, name: &Arc<str>, comes: bool) {
         for key in self.waypoints.change_class(name, comes) {
-            self.mark_asking(&key, self.is_for_workloads(&key));
+            let own = own_service(&key, &mut self.shared);
+            self.mark_asking(&key, self.is_for_workloads(&key) || self.is_guarded_in_vain(&key));
+            self.mark_named(&key, &own);
         }
+    }
+
+    /// What is a waypoint's own may be so no more, or may be now.
+    fn mark_named(&mut self, key: &GatewayKey, own: &ServiceKey) {
+        self.mark_service(own);
+        self.mark_behind(own);
+        self.guards.outdate(key);
     }
 
     /// A policy for waypoints comes, or goes: what it is attached to may be for its waypoint only, or no more.
@@ -97,7 +104,7 @@ impl World {
                 }
                 Target::Gateway(key) => self.mark_asking(key, self.is_for_workloads(key)),
                 Target::Class(class) => {
-                    for key in self.waypoints.of_class(class) {
+                    for key in self.waypoints.of_class(class).into_iter().chain(self.waypoints.asked_in_vain()) {
                         self.mark_asking(&key, self.is_for_workloads(&key));
                     }
                 }
@@ -105,12 +112,13 @@ impl World {
         }
     }
 
+    /// Whether a waypoint is for workloads, or may be as far as anybody knows.
     fn is_for_workloads(&self, key: &GatewayKey) -> bool {
-        self.waypoints.find(key).is_some_and(|gateway| gateway.serves.workloads)
+        self.waypoints.known(key).is_none_or(|gateway| gateway.serves.workloads)
     }
 
     /// Whoever asks for a waypoint must be looked at again; pods that do not ask themselves only where the waypoint
-    /// is for workloads.
+    /// is for workloads, or nobody knows.
     fn mark_asking(&mut self, key: &GatewayKey, workloads: bool) {
         let asking: Vec<_> = self.waypoints.asking(key).cloned().collect();
         for object in asking {
@@ -167,17 +175,29 @@ impl World {
             explicit: frontend.ask.waypoint.is_some(),
         };
         let waypoint = frontend.ask.waypoint.as_ref().or(from_space).and_then(Choice::waypoint);
-        // A waypoint is behind none.
-        let waypoint = waypoint.filter(|_| !self.waypoints.is_own(key));
+        let waypoint = waypoint.filter(|it| !self.waypoints.is_exempt(key, it, purpose.explicit));
         let address = waypoint.and_then(|it| Some((it, self.waypoints.address(it, purpose, &mut self.shared)?)));
         let failure = frontend.ask.failure.or(space.as_ref().and_then(|space| space.ask.failure)).unwrap_or_default();
-        let guarded = address.as_ref().map(|(waypoint, _)| Behind { waypoint: (*waypoint).clone(), failure });
-        let guarded = guarded.filter(|behind| self.is_guarded(Some(owner), &behind.waypoint));
+        let guarded = address.as_ref().and_then(|(it, _)| self.guarded(Some(owner), it, purpose, failure));
         let address = address.map(|(_, address)| (address, failure));
         if self.guards.guard(key, guarded) {
             self.mark_behind(key);
         }
         address
+    }
+
+    /// What is to be reached by its waypoint only, if it is. Clients of what may do without do so too where they may
+    /// not have the waypoint.
+    fn guarded(
+        &self,
+        object: Option<&ObjectId>,
+        waypoint: &GatewayKey,
+        purpose: Purpose<'_>,
+        failure: WaypointFailure,
+    ) -> Option<Behind> {
+        let passes = failure == WaypointFailure::Open && self.waypoints.judge(waypoint, purpose).is_err();
+        let guarded = !passes && self.is_guarded(object, waypoint);
+        guarded.then(|| Behind { waypoint: waypoint.clone(), failure })
     }
 
     /// Whether rules of requests are in force for an object behind a waypoint, or for all that is behind it.
@@ -186,33 +206,44 @@ impl World {
             let target = if *kind == Kind::Service { Target::Service } else { Target::ServiceEntry };
             target(Arc::clone(namespace), Arc::clone(name))
         });
-        let class = self.waypoints.find(waypoint).map(|gateway| Target::Class(Arc::clone(&gateway.class)));
-        self.guards.is_attached(own.into_iter().chain([Target::Gateway(waypoint.clone())]).chain(class))
+        let Some(gateway) = self.waypoints.known(waypoint) else {
+            return self.guards.is_attached(own) || self.is_guarded_in_vain(waypoint);
+        };
+        let all = [Target::Gateway(waypoint.clone()), Target::Class(Arc::clone(&gateway.class))];
+        self.guards.is_attached(own.into_iter().chain(all))
     }
 
-    /// The waypoint a workload is behind where it is addressed itself. A waypoint is behind none.
+    /// Whether rules of requests are in force for all behind a waypoint of which nobody knows the class: each may be
+    /// its own.
+    fn is_guarded_in_vain(&self, waypoint: &GatewayKey) -> bool {
+        self.guards.is_any_class_attached() || self.guards.is_attached([Target::Gateway(waypoint.clone())])
+    }
+
+    /// The waypoint a workload is behind where it is addressed itself, and by which only it is to be reached.
     pub(super) fn workload_behind(
         &mut self,
         uid: &WorkloadUid,
         services: &ServicePorts,
-    ) -> Option<(GatewayKey, Arc<GatewayAddress>, WaypointFailure)> {
-        let instance = self.workloads.get(uid)?;
-        if instance.kind == InstanceKind::Endpoint || instance.workload.host_network {
-            return None;
-        }
+    ) -> (Option<(Arc<GatewayAddress>, WaypointFailure)>, Option<Behind>) {
+        let instance = self.workloads.get(uid);
+        let instance = instance.filter(|it| it.kind != InstanceKind::Endpoint && !it.workload.host_network);
+        let Some(instance) = instance else { return (None, None) };
         let namespace = &instance.workload.namespace;
         let space = self.namespaces.get(namespace);
         let own = instance.waypoint();
         let choice = own.as_ref().or(space.and_then(|space| space.ask.waypoint.as_ref()));
-        let waypoint = choice.and_then(Choice::waypoint)?;
-        if services.keys().any(|service| self.waypoints.is_own(service)) {
-            return None;
-        }
+        let explicit = own.is_some();
+        let exempt = |it: &GatewayKey| services.keys().any(|service| self.waypoints.is_exempt(service, it, explicit));
+        let waypoint = choice.and_then(Choice::waypoint).filter(|it| !exempt(it));
+        let Some(waypoint) = waypoint else { return (None, None) };
         let labels = space.map(|space| &space.labels);
-        let purpose = Purpose { namespace, labels, workload: true, explicit: own.is_some() };
-        let address = self.waypoints.address(waypoint, purpose, &mut self.shared)?;
+        let purpose = Purpose { namespace, labels, workload: true, explicit };
         let failure = instance.waypoint_failure().or(space.and_then(|space| space.ask.failure)).unwrap_or_default();
-        Some((waypoint.clone(), address, failure))
+        let address = self.waypoints.address(waypoint, purpose, &mut self.shared);
+        // One that is gone may have been for workloads: its rules hold until it is known that it is not.
+        let ruled = address.is_some() || self.waypoints.known(waypoint).is_none();
+        let guarded = ruled.then(|| self.guarded(None, waypoint, purpose, failure)).flatten();
+        (address.map(|address| (address, failure)), guarded)
     }
 
     /// The policies a workload lists, with those by which it is for waypoints only.
@@ -221,10 +252,8 @@ impl World {
         uid: &WorkloadUid,
         services: &ServicePorts,
         policies: Arc<[PolicyKey]>,
-        behind: Option<&(GatewayKey, Arc<GatewayAddress>, WaypointFailure)>,
+        own: Option<Behind>,
     ) -> Arc<[PolicyKey]> {
-        let own = behind.filter(|(waypoint, ..)| self.is_guarded(None, waypoint));
-        let own = own.map(|(waypoint, _, failure)| Behind { waypoint: waypoint.clone(), failure: *failure });
         let guards = self.guards.list(uid, services.iter(), own);
         if guards.is_empty() {
             return policies;
@@ -236,15 +265,22 @@ impl World {
 
     /// A workload is so now: it may be a waypoint, whom others are to let in.
     pub(super) fn follow_waypoint(&mut self, uid: &WorkloadUid, workload: Option<&Workload>) {
-        for service in self.waypoints.follow(uid, workload) {
-            self.guards.outdate_service(&service, &mut self.shared);
+        for waypoint in self.waypoints.follow(uid, workload) {
+            self.guards.outdate(&waypoint);
+        }
+    }
+
+    /// A service is another now: it may say otherwise which endpoints of a waypoint are to be had.
+    pub(super) fn outdate_guards(&mut self, service: &ServiceKey) {
+        if let Some(waypoint) = self.waypoints.named_like(service) {
+            self.guards.outdate(waypoint);
         }
     }
 
     pub(super) fn compile_guards(&mut self) {
         for key in self.guards.take_stale() {
             self.mark_policy(&key);
-            self.guards.compile(&key, &self.waypoints, &mut self.shared);
+            self.guards.compile(&key, &self.waypoints, &self.frontends, &mut self.shared);
         }
     }
 

@@ -203,6 +203,26 @@ fn every_kind_of_key_that_peers_can_check_is_certified() {
     }
 }
 
+/// Requests without names, made with OpenSSL: their keys and signatures are right, and not what is certified.
+#[test]
+fn kinds_of_keys_that_peers_cannot_check_are_refused() {
+    let dir = dir();
+    let ca = open(dir.path()).unwrap();
+    type Check = fn(&IssueError) -> bool;
+    let kind: Check = |error| matches!(error, IssueError::KeyType);
+    let request: Check = |error| matches!(error, IssueError::Request(_));
+    for (what, csr, check) in [
+        ("P-384 signed with SHA-256", include_str!("requests/p384-sha256.pem"), kind),
+        ("P-256 signed with SHA-384", include_str!("requests/p256-sha384.pem"), kind),
+        ("secp256k1", include_str!("requests/secp256k1.pem"), request),
+        ("RSA 1024", include_str!("requests/rsa-1024.pem"), request),
+        ("RSA signed with PSS", include_str!("requests/rsa-pss.pem"), request),
+    ] {
+        let error = ca.issue_pem(csr, &account("cart"), Duration::from_secs(60)).unwrap_err();
+        assert!(check(&error), "{what}: {error:?}");
+    }
+}
+
 proptest! {
     /// A few bits outside of what is signed are read leniently, so some changed requests do pass.
     #[test]

@@ -1,4 +1,4 @@
-use ambit_model::{Application, PortMapping, TunnelProtocol};
+use ambit_model::{Application, TunnelProtocol};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -197,17 +197,22 @@ fn a_waypoint_speaks_for_clients_of_what_is_behind_it_and_nobody_else_does() {
     let snapshot = mesh(of("wp"), |_| {}, pods);
     let web = serving(pod("web", "n2", "10.0.0.1"), "web");
     let db = pod("db", "n2", "10.0.0.2");
-    for (peer, workload, expected) in [
-        ("wp-1", web.clone(), true),
-        ("other-1", web.clone(), false),
-        ("web", web.clone(), false),
-        ("wp-2", web, false),
-        ("wp-1", db.clone(), false),
-        ("wp-1", bound(db.clone(), of("wp")), true),
-        ("wp-1", bound(db.clone(), at("10.0.1.1")), true),
-        ("wp-1", bound(db.clone(), of("other")), false),
-        ("other-1", bound(db, of("other")), true),
+    for (peer, workload, port, expected) in [
+        ("wp-1", web.clone(), 8080, true),
+        ("wp-1", web.clone(), 80, false),
+        ("wp-1", web.clone(), 9090, false),
+        ("other-1", web.clone(), 8080, false),
+        ("web", web.clone(), 8080, false),
+        ("wp-2", web.clone(), 8080, false),
+        ("wp-1", bound(web.clone(), of("other")), 9090, false),
+        ("other-1", bound(web, of("other")), 9090, true),
+        ("wp-1", db.clone(), 8080, false),
+        ("wp-1", bound(db.clone(), of("wp")), 9090, true),
+        ("wp-1", bound(db.clone(), at("10.0.1.1")), 9090, true),
+        ("wp-1", bound(db.clone(), of("other")), 9090, false),
+        ("other-1", bound(db, of("other")), 9090, true),
     ] {
-        assert_eq!(snapshot.may_vouch(&identity(peer), &workload), expected, "{peer} for {}", workload.name());
+        let may = snapshot.may_vouch(&identity(peer), &workload, port);
+        assert_eq!(may, expected, "{peer} for {}:{port}", workload.name());
     }
 }

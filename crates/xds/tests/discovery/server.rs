@@ -61,6 +61,29 @@ async fn types_of_one_stream_do_not_wait_for_each_other() {
 }
 
 #[tokio::test]
+async fn a_workload_does_not_overtake_its_guard() {
+    let server = Server::synced(Vec::new()).await;
+    let mut raw = Raw::open(&server, "node-a").await;
+    for type_url in [TypeUrl::Authorization, TypeUrl::Address, TypeUrl::MeshedNamespace] {
+        raw.ask(type_url, &[], &[]).await;
+        assert_eq!(raw.next().await, [""; 0]);
+    }
+    for (guard, name, namespace, refusal) in
+        [("allow", "web-1", "shop", None), ("deny", "web-2", "stock", Some("shop/deny: no"))]
+    {
+        server.cache.publish(vec![Entry::authorization(&policy(guard))]);
+        let heard = raw.hear().await;
+        assert_eq!(heard.names, [format!("shop/{guard}")]);
+        let workload = Entry::workload(&workload(name, "10.0.0.1", &[]));
+        server.cache.publish(vec![workload, Entry::meshed_namespace(namespace)]);
+        // Whose turn would be after the workload's.
+        assert_eq!(raw.next().await, [namespace]);
+        raw.acknowledge(&heard, refusal).await;
+        assert_eq!(raw.next().await, [uid(name)]);
+    }
+}
+
+#[tokio::test]
 async fn what_a_slow_client_misses_falls_together() {
     let server = Server::synced(vec![Entry::workload(&workload("web-1", "10.0.0.1", &[]))]).await;
     let mut raw = Raw::open(&server, "pod").await;

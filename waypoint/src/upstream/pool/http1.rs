@@ -71,6 +71,7 @@ impl Host {
             if let Some(permit) = self.may_open(asked.limits) {
                 return Ok(self.lease(Box::pin(self.open_http1(asked, permit)).await?, false));
             }
+            self.endpoint.close_idle(self);
             let (sender, receiver) = oneshot::channel();
             self.waiting.borrow_mut().push_back(sender);
             if let Ok(Some(mut connection)) = receiver.await

@@ -15,6 +15,7 @@ use hyper::client::conn::TrySendError;
 use hyper::client::conn::http2::{Builder, Connection, SendRequest};
 use hyper::rt::Executor;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 use tokio::time::Instant;
 
@@ -75,6 +76,13 @@ impl Shared {
         });
     }
 
+    /// Closes a connection without requests; says whether there was one.
+    pub(super) fn close_idle(&self) -> bool {
+        let mut connections = self.connections.borrow_mut();
+        let idle = connections.iter().position(|connection| connection.streams.get() == 0);
+        idle.map(|idle| connections.swap_remove(idle)).is_some()
+    }
+
     /// A place in the connection that has room.
     fn place(&self) -> Option<Http2Lease> {
         let now = Instant::now();
@@ -98,8 +106,16 @@ impl Host {
         let _pending =
             asked.limits.map(Limits::pending).transpose().map_err(|_| PoolError::Overflow("pending requests"))?;
         for _ in 0..MAX_TRIES {
-            let dial = self.dial_http2(asked)?;
-            dial.await.map_err(PoolError::Dial)?;
+            match self.dial_http2(asked) {
+                Some(dial) => dial.await.map_err(PoolError::Dial)?,
+                None if self.endpoint.close_idle(self) => {
+                    let (sender, receiver) = oneshot::channel();
+                    self.waiting.borrow_mut().push_back(sender);
+                    // Told, or forgotten: it is looked at again either way.
+                    drop(receiver.await);
+                }
+                None => return Err(PoolError::Overflow("connections")),
+            }
             if let Some(place) = self.shared.place() {
                 return Ok(place);
             }
@@ -107,16 +123,17 @@ impl Host {
         Err(PoolError::Dial("every connection closed at once".to_owned().into()))
     }
 
-    fn dial_http2(self: &Rc<Self>, asked: &Asked<'_>) -> Result<SharedFuture<Dial>, PoolError> {
+    /// The dial under way, or a new one where there may be another connection.
+    fn dial_http2(self: &Rc<Self>, asked: &Asked<'_>) -> Option<SharedFuture<Dial>> {
         if let Some(dial) = self.shared.dial.borrow().as_ref().and_then(WeakShared::upgrade)
             && dial.peek().is_none()
         {
-            return Ok(dial);
+            return Some(dial);
         }
-        let permit = self.may_open(asked.limits).ok_or(PoolError::Overflow("connections"))?;
+        let permit = self.may_open(asked.limits)?;
         let dial = open(Rc::clone(self), Rc::clone(asked.worker), (asked.wanted)(), permit).boxed_local().shared();
         *self.shared.dial.borrow_mut() = dial.downgrade();
-        Ok(dial)
+        Some(dial)
     }
 }
 

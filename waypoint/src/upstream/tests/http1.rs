@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use ambit_l7::{ConnectionPool, HttpPool, RetryOn, TcpPool, TrafficPolicy};
+use ambit_l7::{ConnectionPool, HttpPool, ProxyProtocol, RetryOn, TcpPool, TrafficPolicy};
+use ambit_model::PeerAddr;
 use http::{Method, Request};
 use http_body_util::BodyExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::mesh::{BUSY, Does, Got, HELLO, Mesh, Server, nobody, request, run};
 use crate::body::Body;
+use crate::plan::{Client, Plan};
+use crate::upstream::send;
 
 fn reset() -> RetryOn {
     RetryOn { reset: true, ..RetryOn::default() }
@@ -172,6 +175,60 @@ fn who_waits_gets_the_connection_that_comes_free() {
         let got = futures::join!(mesh.get(), mesh.get(), mesh.get());
         assert_eq!(got, (Got::good("hello", 1), Got::good("hello", 1), Got::good("hello", 1)));
         assert_eq!(server.connections.get(), 1);
+    });
+}
+
+#[test]
+fn a_limit_is_for_the_connections_of_all_clients_together() {
+    run(async {
+        let server = Server::of(&[HELLO, Does::Wait]).await;
+        let tcp = TcpPool { max_connections: Some(1), ..TcpPool::default() };
+        let policy = TrafficPolicy { proxy_protocol: Some(ProxyProtocol::V1), ..pool(tcp, HttpPool::default()) };
+        let mesh = Mesh::of(&[server.address], policy);
+        assert_eq!(mesh.get().await, Got::good("hello", 1));
+        let client = |address: &str| Client { address: PeerAddr::new(address.parse().unwrap()), ..mesh.client.clone() };
+        let (second, third) = (client("10.0.0.10:5"), client("10.0.0.11:5"));
+        let (second, third) = (Plan { client: &second, ..mesh.plan() }, Plan { client: &third, ..mesh.plan() });
+        // The first client's connection is idle, and makes room.
+        let mut waits = std::pin::pin!(send(&mesh.worker, &second, request(Method::GET, Body::empty())));
+        let asked = async {
+            while server.requests.borrow().len() < 2 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            _ = &mut waits => panic!("nothing answers"),
+            () = asked => {}
+        }
+        assert_eq!(server.connections.get(), 2);
+        // The second's is not.
+        let patience = async {
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            _ = waits => panic!("nothing answers"),
+            _ = send(&mesh.worker, &third, request(Method::GET, Body::empty())) => panic!("there is no room"),
+            () = patience => {}
+        }
+        assert_eq!(server.connections.get(), 2);
+    });
+}
+
+#[test]
+fn a_copy_is_sent_once() {
+    const UNAVAILABLE: Does = Does::Answer("HTTP/1.1 200 OK\r\ngrpc-status: 14\r\ncontent-length: 0\r\n\r\n");
+    run(async {
+        let server = Server::of(&[UNAVAILABLE]).await;
+        let mesh = Mesh::of(&[server.address], TrafficPolicy::default());
+        crate::upstream::mirror(&mesh.worker, &mesh.plan(), request(Method::GET, Body::empty()));
+        while server.requests.borrow().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        // A request of which as much is known is tried three times.
+        assert_eq!(mesh.get().await.attempts, 3);
+        assert_eq!(server.requests.borrow().len(), 4);
     });
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ambit_l7::{AuthorizerProtocol, BodyForAuthorizer, ExternalAuthorizer, HttpCheck, Pattern};
 use ambit_model::StringMatch;
 use ambit_resources::mesh_config::{CheckedBody, GrpcAuthorizer, HttpAuthorizer};
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 
 use crate::l7::L7Problem;
 use crate::l7::at::At;
@@ -127,7 +127,11 @@ fn http_protocol(written: &HttpAuthorizer, at: &At<'_>, cx: &mut Cx<'_>) -> Auth
     let patterns = |names: &[String]| names.iter().map(|name| pattern(name)).collect::<Vec<_>>();
     let additional = written.include_additional_headers_in_check.iter().filter_map(|(name, value)| {
         let list = at.field("includeAdditionalHeadersInCheck");
-        Some((header_name(name, &list.field(name), cx)?, Arc::from(value.as_str())))
+        let name = header_name(name, &list.field(name), cx)?;
+        if HeaderValue::from_str(value).is_err() {
+            cx.error(&list.field(name.as_str()), L7Problem::HeaderValue { value: value.clone() });
+        }
+        Some((name, Arc::from(value.as_str())))
     });
     AuthorizerProtocol::Http(HttpCheck {
         path_prefix: written.path_prefix.as_str().into(),

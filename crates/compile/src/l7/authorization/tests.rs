@@ -274,6 +274,42 @@ fn a_policy_that_is_not_valid_never_lets_in() {
 }
 
 #[test]
+fn a_policy_that_cannot_be_read_never_lets_in() {
+    for (kind, spec) in [
+        ("AuthorizationPolicy", "rulez: [{}]"),
+        ("AuthorizationPolicy", "action: PERMIT"),
+        ("AuthorizationPolicy", "rules: [{from: [{source: {principals: []}}]}]"),
+        ("RequestAuthentication", "jwtRules: [{isuer: a}]"),
+    ] {
+        let broken = object(kind, "shop/p", &format!("{TARGET}\n{spec}"));
+        let mut mesh = Mesh::new();
+        let words = said(&mesh.put(&broken));
+        assert!(words.iter().any(|said| said.contains("everything is denied")), "{spec}: {words:?}");
+        let denied = Arc::clone(&mesh.rules(REVIEWS).authorization[0]);
+        assert_eq!((&denied.action, denied.rules.len()), (&HttpAuthorizationAction::Deny, 1), "{spec}");
+        // It is attached to something else, and still cannot be read.
+        mesh.put(&object(kind, "shop/p", &format!("targetRefs: [{{kind: Service, name: ratings}}]\n{spec}")));
+        assert!(mesh.rules(REVIEWS).authorization.is_empty(), "{spec}");
+        // Valid at last, and then not again: the valid version stays.
+        mesh.put(&object(kind, "shop/p", TARGET));
+        let valid = mesh.rules(REVIEWS);
+        let delta = mesh.put(&broken);
+        assert!(said(&delta).iter().any(|said| said.contains("last valid version")), "{spec}: {delta:?}");
+        assert_eq!(valid.authorization, mesh.rules(REVIEWS).authorization, "{spec}");
+    }
+    // One for node agents is no business of a waypoint's.
+    let delta = Mesh::new().put(&policy("shop/p", "rulez: [{}]"));
+    assert!(said(&delta)[1].contains("not in force"), "{delta:?}");
+}
+
+#[test]
+fn what_an_authorizer_is_told_can_be_told() {
+    let spec = "extensionProviders: [{name: a, envoyExtAuthzHttp: {service: a, port: 1, includeAdditionalHeadersInCheck: {x-a: \"a\\nb\"}}}]";
+    let words = said(&Mesh::new().put(&object("MeshConfig", "istio-system/default", spec)));
+    assert!(words[0].contains("includeAdditionalHeadersInCheck.x-a: \"a\\nb\" cannot be the value"), "{words:?}");
+}
+
+#[test]
 fn what_cannot_be_meant_is_refused() {
     for (spec, expected) in [
         ("rules: [{to: [{operation: {paths: ['/a/{b}']}}]}]", "paths[0]: "),

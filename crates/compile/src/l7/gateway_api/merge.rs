@@ -187,7 +187,7 @@ fn nothing_else(namespace: &Arc<str>) -> Arc<HttpRule> {
 }
 
 /// A rule for a port, or all of them, that has no routes: as if the others had none either.
-fn as_without_routes(service: &Service, port: u16, one_of_several: bool) -> HttpRule {
+pub(crate) fn as_without_routes(service: &Service, port: u16, one_of_several: bool) -> HttpRule {
     let found = HttpMatch { port: one_of_several.then_some(port), ..HttpMatch::default() };
     let object = format!("Service {}", service.key).into();
     let origin = Origin { object, field: "spec.ports".into(), name: "no routes".into() };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ambit_model::{Service, ServiceKey};
-use ambit_resources::{FieldPath, Object, ObjectId, Parsed};
+use ambit_resources::{FieldPath, Lines, Object, ObjectId, Origin, Parsed, TargetRef};
 
 use super::L7Store;
 use super::gateway_api::is_route;
@@ -13,14 +13,14 @@ use crate::l7::authorization::Policy;
 use crate::l7::cx::Cx;
 use crate::l7::hosts::HostPattern;
 use crate::l7::mesh_config::Mesh;
-use crate::l7::targets::Target;
+use crate::l7::targets::{Target, targets};
 use crate::{Input, Issue, Problem};
 
 impl L7Store {
     pub(super) fn take_in(&mut self, input: Input) {
         let about = match &input {
             Input::Put(parsed, _) => Some(&parsed.origin.id),
-            Input::Refused(id, _) | Input::Remove(id) => Some(id),
+            Input::Refused(id, ..) | Input::Remove(id) => Some(id),
             Input::Enrolled { .. } => None,
         };
         self.marked.statuses.extend(about.filter(|id| is_route(id)).cloned());
@@ -30,11 +30,9 @@ impl L7Store {
                 let read = read.into_iter().map(|issue| issue.map(Problem::Read)).collect();
                 self.judge(Arc::new(origin), &object, read);
             }
-            Input::Refused(id, read) => {
-                let mut issues: Vec<_> = read.into_iter().map(|issue| issue.map(Problem::Read)).collect();
-                let after = if self.objects.contains_key(&id) { Problem::LastVersionKept } else { Problem::NotInForce };
-                issues.extend(after_errors(&issues, after));
-                self.issues.own(&id, issues);
+            Input::Refused(id, targets, read) => {
+                let issues = read.into_iter().map(|issue| issue.map(Problem::Read)).collect();
+                self.refuse(id, &targets, issues);
             }
             Input::Remove(id) => {
                 self.take(&id);
@@ -42,6 +40,20 @@ impl L7Store {
                 self.issues.own(&id, Vec::new());
             }
             Input::Enrolled { .. } => {}
+        }
+    }
+
+    /// An object that cannot be read. A policy that was never valid is closed, as if it could be.
+    fn refuse(&mut self, id: ObjectId, attached: &[TargetRef], mut issues: Vec<Issue>) {
+        let file = issues.first().map_or_else(|| Arc::from(""), |issue| Arc::clone(&issue.file));
+        let origin = Arc::new(Origin { id: id.clone(), file, lines: Lines::default() });
+        let kept = self.objects.get(&id).is_some_and(|held| !held.is_closed());
+        let mut cx = Cx::of(&origin, &self.options, &mut self.expressions);
+        let closed = targets(None, attached, &mut cx).filter(|_| !kept).map(|targets| Policy::deny_all(targets, &cx));
+        issues.extend(after_errors(&issues, after(closed.is_some(), kept)));
+        self.issues.own(&id, issues);
+        if let Some(closed) = closed {
+            self.hold(Held { origin, created: None, means: Meaning::Policy(Box::new(closed)) });
         }
     }
 
@@ -59,12 +71,7 @@ impl L7Store {
         if issues.iter().any(Issue::is_error) {
             let kept = self.objects.get(&id).is_some_and(|held| !held.is_closed());
             let closed = attached(object, &mut cx).filter(|_| !kept).map(|targets| Policy::deny_all(targets, &cx));
-            let after = match &closed {
-                Some(_) => Problem::L7(L7Problem::DeniesAll),
-                None if kept => Problem::LastVersionKept,
-                None => Problem::NotInForce,
-            };
-            issues.extend(after_errors(&issues, after));
+            issues.extend(after_errors(&issues, after(closed.is_some(), kept)));
             self.issues.own(&id, issues);
             if let Meaning::Route(route) = means {
                 self.refused.insert(id.clone(), route);
@@ -74,15 +81,21 @@ impl L7Store {
         } else {
             self.issues.own(&id, issues);
         }
-        self.take(&id);
-        self.refused.remove(&id);
+        self.hold(Held { origin, created, means });
         if let Some(mesh) = mesh {
             self.replace_mesh(mesh);
         }
         if let Some(admits) = admits {
             self.admit(&id, Some(admits));
         }
-        self.objects.insert(id.clone(), Held { origin, created, means });
+    }
+
+    /// Puts an object in force, in place of the version before it.
+    fn hold(&mut self, held: Held) {
+        let id = held.origin.id.clone();
+        self.take(&id);
+        self.refused.remove(&id);
+        self.objects.insert(id.clone(), held);
         self.change(&id, true);
     }
 
@@ -217,6 +230,10 @@ impl L7Store {
             return;
         }
         self.mesh = mesh;
+        let paths = self.mesh.path_normalization;
+        if std::mem::replace(&mut self.config.path_normalization, paths) != paths {
+            self.marked.default = true;
+        }
         let retry = self.mesh.retry.as_ref().unwrap_or(&self.options.default_retry);
         if self.config.retry.as_deref() != Some(retry) {
             self.config.retry = Some(Arc::new(retry.clone()));
@@ -264,6 +281,15 @@ impl L7Store {
         let Some(bound) = service.waypoint.as_ref().and_then(|waypoint| waypoint.service()) else { return false };
         let own = || format!("{}.{}.svc.{}", waypoint.name, waypoint.namespace, self.options.cluster_domain);
         bound.namespace == waypoint.namespace && *bound.hostname == *own()
+    }
+}
+
+/// What the errors of an object come to.
+fn after(is_closed: bool, kept: bool) -> Problem {
+    match (is_closed, kept) {
+        (true, _) => L7Problem::DeniesAll.into(),
+        (false, true) => Problem::LastVersionKept,
+        (false, false) => Problem::NotInForce,
     }
 }
 

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use ambit_resources::{Metadata, Object, Origin, Timestamp};
 
+use crate::l7::L7Problem;
+use crate::l7::at::At;
 use crate::l7::authorization::Policy;
 use crate::l7::cx::Cx;
 use crate::l7::destination_rule::DestinationRule;
 use crate::l7::gateway_api::{BackendTls, Grant, Listeners, Route};
-use crate::l7::mesh_config::Mesh;
+use crate::l7::mesh_config::{Mesh, NOT_YET};
 use crate::l7::request_authentication::Tokens;
 use crate::l7::targets::{Target, targets};
 use crate::l7::virtual_service::VirtualService;
@@ -110,10 +112,12 @@ pub(super) fn prepare(object: &Object, cx: &mut Cx<'_>) -> Prepared {
         | Object::ServiceEntry(_)
         | Object::WorkloadEntry(_)
         | Object::PeerAuthentication(_)
-        | Object::Telemetry(_)
         | Object::Gateway(_)
-        | Object::GatewayClass(_)
-        | Object::RateLimitPolicy(_) => (None, None),
+        | Object::GatewayClass(_) => (None, None),
+        Object::Telemetry(_) | Object::RateLimitPolicy(_) => {
+            cx.warning(&At::SPEC, L7Problem::NoEffect { reason: NOT_YET });
+            (None, None)
+        }
     };
     let created = metadata.and_then(|metadata| metadata.creation_timestamp.clone());
     Prepared { created, means: means.unwrap_or(Meaning::Nothing), mesh, admits }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use ambit_l7::ServiceRules;
+use ambit_l7::{HttpRule, ServiceRules};
 use ambit_model::{Service, ServiceKey};
 use ambit_resources::{ObjectId, Origin};
 
@@ -14,7 +14,7 @@ use super::issues::Reason;
 use crate::l7::L7Problem;
 use crate::l7::at::At;
 use crate::l7::cx::Cx;
-use crate::l7::gateway_api::{RouteProblem, ServiceParent};
+use crate::l7::gateway_api::{RouteProblem, ServiceParent, as_without_routes};
 use crate::l7::hosts::patterns_of;
 use crate::l7::targets::targets_of;
 use crate::l7::virtual_service::{LookUp, Rules, VirtualService};
@@ -54,6 +54,14 @@ impl L7Store {
             rules.tls.extend(routed.tls.iter().cloned());
             rules.tcp.extend(routed.tcp.iter().cloned());
         }
+        let may_match = |rule: &HttpRule, port: u16| {
+            rule.matches.is_empty() || rule.matches.iter().any(|found| found.port.is_none_or(|wanted| wanted == port))
+        };
+        // As in the field, a port that no rule is about is served as if there were none at all.
+        let ports = service.ports.iter().map(|of| of.port).filter(|_| !rules.http.is_empty());
+        let untouched: Vec<_> = ports.filter(|port| !rules.http.iter().any(|rule| may_match(rule, *port))).collect();
+        let several = service.ports.len() > 1;
+        rules.http.extend(untouched.into_iter().map(|port| Arc::new(as_without_routes(service, port, several))));
         rules
     }
 

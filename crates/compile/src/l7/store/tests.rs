@@ -139,6 +139,75 @@ fn the_mesh_says_what_is_tried_again() {
 }
 
 #[test]
+fn the_mesh_says_what_becomes_of_paths() {
+    use ambit_l7::PathNormalization::{Base, DecodeAndMergeSlashes, MergeSlashes, None};
+    let mut mesh = Mesh::new();
+    assert_eq!(mesh.config().path_normalization, Base);
+    for (written, expected) in [
+        ("MERGE_SLASHES", MergeSlashes),
+        ("DECODE_AND_MERGE_SLASHES", DecodeAndMergeSlashes),
+        ("DEFAULT", Base),
+        ("NONE", None),
+        ("BASE", Base),
+        ("NONE", None),
+    ] {
+        let config = format!("pathNormalization: {{normalization: {written}}}");
+        let delta = mesh.put(&object("MeshConfig", "istio-system/default", &config));
+        assert!(delta.default && said(&delta).is_empty(), "{delta:?}");
+        assert_eq!(mesh.config().path_normalization, expected, "{written}");
+    }
+    assert!(
+        mesh.remove(ObjectId { kind: Kind::MeshConfig, namespace: "istio-system".into(), name: "default".into() })
+            .default
+    );
+    assert_eq!(mesh.config().path_normalization, Base);
+}
+
+#[test]
+fn nothing_is_of_no_effect_in_silence() {
+    let provider = |kind: &str| format!("extensionProviders: [{{name: a, {kind}}}]");
+    for (kind, spec, field) in [
+        ("MeshConfig", "defaultProviders: {tracing: [a]}".to_owned(), "defaultProviders"),
+        ("MeshConfig", "connectTimeout: 1s".to_owned(), "connectTimeout"),
+        ("MeshConfig", "accessLogFile: /dev/stdout".to_owned(), "accessLogFile"),
+        ("MeshConfig", "accessLogFormat: a".to_owned(), "accessLogFormat"),
+        ("MeshConfig", "accessLogEncoding: JSON".to_owned(), "accessLogEncoding"),
+        ("MeshConfig", "localityLbSetting: {enabled: true}".to_owned(), "localityLbSetting"),
+        ("MeshConfig", provider("zipkin: {service: a, port: 1}"), "extensionProviders[0].zipkin"),
+        ("MeshConfig", provider("opentelemetry: {service: a, port: 1}"), "extensionProviders[0].opentelemetry"),
+        ("MeshConfig", provider("envoyFileAccessLog: {path: /a}"), "extensionProviders[0].envoyFileAccessLog"),
+        ("MeshConfig", provider("envoyOtelAls: {service: a, port: 1}"), "extensionProviders[0].envoyOtelAls"),
+        ("MeshConfig", provider("prometheus: {}"), "extensionProviders[0].prometheus"),
+        (
+            "MeshConfig",
+            provider("envoyExtAuthzGrpc: {service: a, port: 1, clearRouteCache: true}"),
+            "extensionProviders[0].envoyExtAuthzGrpc.clearRouteCache",
+        ),
+        ("Telemetry", "tracing: [{}]".to_owned(), ""),
+        ("RateLimitPolicy", "rules: []".to_owned(), ""),
+    ] {
+        let words = said(&Mesh::new().put(&object(kind, "istio-system/default", &spec)));
+        let field = if field.is_empty() { "spec".to_owned() } else { format!("spec.{field}") };
+        assert!(
+            words.iter().any(|said| said.starts_with(&format!("warning {field}: of no effect"))),
+            "{spec}: {words:?}"
+        );
+    }
+}
+
+#[test]
+fn a_port_that_no_rule_is_about_is_as_without_rules() {
+    let mut mesh = Mesh::new();
+    let to_8080 = "hosts: [ratings]\nhttp: [{match: [{port: 8080}], route: [{destination: {host: reviews}}]}]";
+    mesh.put(&virtual_service("shop/a", to_8080));
+    let own = format!("Service {RATINGS} {RATINGS}:80");
+    assert_eq!(routes(&mesh, RATINGS), [format!("VirtualService shop/a {REVIEWS}:9080"), own]);
+    assert_eq!(mesh.rules(RATINGS).http[1].matches[0].port, Some(80));
+    mesh.put(&virtual_service("shop/b", &format!("hosts: [ratings]\n{}", to("reviews"))));
+    assert_eq!(routes(&mesh, RATINGS).len(), 2, "another object's rule is about all ports");
+}
+
+#[test]
 fn a_rule_for_one_port_becomes_one_for_all() {
     let mut mesh = Mesh::new();
     let multi = "other/multi.other.svc.cluster.local";

@@ -70,12 +70,13 @@ fn manifest((kind, variant, name, namespace, [a, b, c]): Given) -> Value {
             let ports = json!([{"name": "http", "containerPort": 8080 + u16::from(c)}]);
             let spec =
                 json!({"nodeName": format!("n{b}"), "hostNetwork": variant == 8, "containers": [{"ports": ports}]});
-            ("v1", "Pod", json!({"spec": spec, "status": {"phase": phase, "podIPs": ips}}))
+            let ready = json!([{"type": "Ready", "status": if c == 3 { "False" } else { "True" }}]);
+            ("v1", "Pod", json!({"spec": spec, "status": {"phase": phase, "podIPs": ips, "conditions": ready}}))
         }
         3 => (
             "v1",
             "Service",
-            json!({"metadata": {"labels": asking, "annotations": failing}, "spec": {"clusterIP": format!("10.9.0.{b}"), "selector": labels, "ports": [{"name": "http", "port": u16::from(a) * 10, "targetPort": "http"}]}}),
+            json!({"metadata": {"labels": asking, "annotations": failing}, "spec": {"clusterIP": format!("10.9.0.{b}"), "publishNotReadyAddresses": c == 2, "selector": labels, "ports": [{"name": "http", "port": u16::from(a) * 10, "targetPort": "http"}]}}),
         ),
         4 => {
             metadata = json!({"name": namespace, "annotations": failing, "labels": {"istio.io/dataplane-mode": one_of(&[json!("ambient"), json!("none"), json!("x")]), "team": b.to_string()}});
@@ -146,6 +147,7 @@ fn manifest((kind, variant, name, namespace, [a, b, c]): Given) -> Value {
                 json!({"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "web"}),
                 json!({"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "db"}),
                 json!({"group": "gateway.networking.k8s.io", "kind": "GatewayClass", "name": "istio-waypoint"}),
+                json!({"group": "gateway.networking.k8s.io", "kind": "GatewayClass", "name": "mine"}),
             ]);
             let spec = json!({"targetRefs": [target]});
             let kind = if kind == 12 { "AuthorizationPolicy" } else { "RequestAuthentication" };

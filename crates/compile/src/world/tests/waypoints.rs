@@ -55,6 +55,34 @@ const GATEWAYS: &str = "gateway.networking.k8s.io";
 const WP: &str = "shop/wp.shop.svc.cluster.local";
 const MISSING: &str = "shop/wp.shop.no-waypoint.invalid";
 const NOT_ALLOWED: &str = "edge/wp.edge.not-allowed.invalid";
+const WEB_GUARD: &str =
+    "shop/converted_waypoint_service_web.shop.svc.cluster.local_8080 cluster.local/ns/shop/sa/wp 8080";
+const OWN_GUARD: &str = "shop/converted_waypoint_gateway_wp cluster.local/ns/shop/sa/wp ";
+
+/// A namespace behind a waypoint for services.
+fn shop() -> Vec<Input> {
+    vec![
+        put(service("web")),
+        put(service("wp")),
+        put(space("shop", json!({"labels": using("wp")}))),
+        put(replica("web-1", "web", "10.0.0.1")),
+        put(gateway("wp", json!({}))),
+    ]
+}
+
+/// A pod of the waypoint that is somebody else.
+fn canary() -> Input {
+    let mut canary = replica("wp-2", "wp", "10.0.0.3");
+    merge(&mut canary, &json!({"spec": {"serviceAccountName": "canary"}}));
+    put(canary)
+}
+
+/// A policy of the root namespace.
+fn of_root(target: (&str, &str, &str)) -> Input {
+    let mut policy = attached("AuthorizationPolicy", "r", target);
+    merge(&mut policy, &json!({"metadata": {"namespace": "istio-system"}}));
+    put(policy)
+}
 
 /// What services and workloads there are, and policies.
 #[derive(Default)]
@@ -219,6 +247,47 @@ fn a_waypoint_is_behind_none() {
 }
 
 #[test]
+fn a_gateway_takes_its_service_from_behind_a_waypoint_only_if_it_is_one_itself() {
+    let all = json!({"metadata": {"labels": {"istio.io/waypoint-for": "all"}}});
+    let like_it = |class: &str| put(gateway("web", json!({"spec": {"gatewayClassName": class}})));
+    let class = |controller: &str| {
+        let mut class =
+            json!({"apiVersion": "gateway.networking.k8s.io/v1", "kind": "GatewayClass", "metadata": {"name": "mine"}});
+        merge(&mut class, &json!({"spec": {"controllerName": controller}}));
+        put(class)
+    };
+    let asking = |object: Value, waypoint: &str| put(labelled(object, using(waypoint)));
+    let pod = || replica("web-1", "web", "10.0.0.1");
+    let start = vec![
+        put(space("shop", json!({"labels": using("wp")}))),
+        put(service("web")),
+        put(service("wp")),
+        put(pod()),
+        put(gateway("wp", all)),
+        put(attached("AuthorizationPolicy", "p", ("", "Service", "web"))),
+    ];
+    // What happens; then the waypoint of the service, that of its pod, and whether the pod lists the guard.
+    let steps: Vec<(Vec<Input>, &str, &str, bool)> = vec![
+        (start, WP, WP, true),
+        (vec![like_it("nginx")], WP, WP, true),
+        (vec![like_it("mine")], WP, WP, true),
+        (vec![class("istio.io/mesh-controller")], "-", "-", false),
+        (vec![class("example.org/other")], WP, WP, true),
+        (vec![like_it("istio-waypoint")], "-", "-", false),
+        (vec![asking(service("web"), "wp")], WP, "-", true),
+        (vec![asking(pod(), "wp")], WP, WP, true),
+        (vec![asking(service("web"), "web"), asking(pod(), "web")], "-", "-", false),
+        (vec![remove(Kind::Gateway, "shop", "web"), put(service("web")), put(pod())], WP, WP, true),
+    ];
+    let mut seen = Seen::default();
+    for (at, (inputs, of_service, of_pod, guarded)) in steps.into_iter().enumerate() {
+        seen.apply(inputs);
+        assert_eq!((&*seen.of_service("web"), &*seen.of_pod("web-1")), (of_service, of_pod), "step {at}");
+        assert_eq!(seen.guards("web-1"), [WEB_GUARD][..usize::from(guarded)], "step {at}");
+    }
+}
+
+#[test]
 fn a_workload_is_behind_the_waypoint_of_workloads() {
     let web = |metadata: Value| put(pod("web", "10.0.0.1", json!({ "metadata": metadata })));
     let for_what = |what: &str| put(gateway("wp", json!({"metadata": {"labels": {"istio.io/waypoint-for": what}}})));
@@ -263,9 +332,9 @@ fn a_pod_that_takes_tunnels_itself_is_not_enrolled() {
 
 #[test]
 fn rules_of_requests_keep_everybody_but_the_waypoint_from_the_workloads() {
-    let web = ["shop/converted_waypoint_service_web.shop.svc.cluster.local_8080 cluster.local/ns/shop/sa/wp 8080"];
+    let web = [WEB_GUARD];
     let two = "shop/converted_waypoint_service_web.shop.svc.cluster.local_8080 cluster.local/ns/shop/sa/canary,cluster.local/ns/shop/sa/wp 8080";
-    let own = "shop/converted_waypoint_gateway_wp cluster.local/ns/shop/sa/wp ";
+    let own = OWN_GUARD;
     let policy = |target| put(attached("AuthorizationPolicy", "p", target));
     let dry = |target| {
         let mut policy = attached("AuthorizationPolicy", "p", target);
@@ -273,33 +342,19 @@ fn rules_of_requests_keep_everybody_but_the_waypoint_from_the_workloads() {
         put(policy)
     };
     let for_all = || put(gateway("wp", json!({"metadata": {"labels": {"istio.io/waypoint-for": "all"}}})));
-    let of_root = |target| {
-        let mut policy = attached("AuthorizationPolicy", "r", target);
-        merge(&mut policy, &json!({"metadata": {"namespace": "istio-system"}}));
-        put(policy)
-    };
     let to_class = (GATEWAYS, "GatewayClass", "istio-waypoint");
-    let mut canary = replica("wp-2", "wp", "10.0.0.3");
-    merge(&mut canary, &json!({"spec": {"serviceAccountName": "canary"}}));
-    let start = vec![
-        put(service("web")),
-        put(service("wp")),
-        put(space("shop", json!({"labels": using("wp")}))),
-        put(replica("web-1", "web", "10.0.0.1")),
-        put(gateway("wp", json!({}))),
-    ];
     // What happens; then what the pod lists.
     let steps: Vec<(Vec<Input>, Vec<&str>)> = vec![
-        (start, vec![]),
+        (shop(), vec![]),
         (vec![policy(("", "Service", "web"))], web.to_vec()),
         (vec![put(replica("wp-1", "wp", "10.0.0.2"))], web.to_vec()),
-        (vec![put(canary)], vec![two]),
+        (vec![canary()], vec![two]),
         (vec![remove(Kind::Pod, "shop", "wp-2")], web.to_vec()),
         (vec![dry(("", "Service", "web"))], vec![]),
         (vec![policy(("", "Service", "other"))], vec![]),
         (vec![policy((GATEWAYS, "Gateway", "wp"))], web.to_vec()),
         (vec![for_all()], vec![own, web[0]]),
-        (vec![remove(Kind::Gateway, "shop", "wp")], web.to_vec()),
+        (vec![remove(Kind::Gateway, "shop", "wp")], vec![own, web[0]]),
         (vec![put(gateway("wp", json!({})))], web.to_vec()),
         (vec![policy(to_class)], vec![]),
         (vec![of_root(to_class)], web.to_vec()),
@@ -313,6 +368,41 @@ fn rules_of_requests_keep_everybody_but_the_waypoint_from_the_workloads() {
         assert_eq!(seen.guards("web-1"), expected, "step {at}");
     }
     assert!(seen.policies.is_empty(), "{:?}", seen.policies);
+}
+
+#[test]
+fn nobody_knows_whom_the_rules_of_a_missing_waypoint_were_for() {
+    let (own, web) = (OWN_GUARD, WEB_GUARD);
+    let gone = || remove(Kind::Gateway, "shop", "wp");
+    let wp = || put(gateway("wp", json!({})));
+    let nginx = put(gateway("wp", json!({"spec": {"gatewayClassName": "nginx"}})));
+    let to_class = |class| of_root((GATEWAYS, "GatewayClass", class));
+    let of_class_gone = || remove(Kind::AuthorizationPolicy, "istio-system", "r");
+    let pod = || replica("web-1", "web", "10.0.0.1");
+    // What happens; then what the pod lists.
+    let steps: Vec<(Vec<Input>, Vec<&str>)> = vec![
+        (shop(), vec![]),
+        (vec![put(attached("AuthorizationPolicy", "p", (GATEWAYS, "Gateway", "wp")))], vec![web]),
+        (vec![gone()], vec![own, web]),
+        (vec![put(labelled(pod(), using("none")))], vec![web]),
+        (vec![put(pod())], vec![own, web]),
+        (vec![remove(Kind::AuthorizationPolicy, "shop", "p")], vec![]),
+        (vec![to_class("mine")], vec![own, web]),
+        (vec![wp()], vec![]),
+        (vec![to_class("istio-waypoint")], vec![web]),
+        (vec![gone()], vec![own, web]),
+        (vec![nginx], vec![own, web]),
+        (vec![of_class_gone()], vec![]),
+        (vec![to_class("istio-waypoint")], vec![own, web]),
+        (vec![canary()], vec![own, web]),
+        (vec![remove(Kind::Pod, "shop", "wp-2"), wp()], vec![web]),
+        (vec![of_class_gone()], vec![]),
+    ];
+    let mut seen = Seen::default();
+    for (at, (inputs, expected)) in steps.into_iter().enumerate() {
+        seen.apply(inputs);
+        assert_eq!(seen.guards("web-1"), expected, "step {at}");
+    }
 }
 
 #[test]
@@ -335,6 +425,50 @@ fn what_may_do_without_its_waypoint_is_open_to_all_while_that_is_not_ready() {
     merge(&mut unready, &json!({"status": {"conditions": [{"type": "Ready", "status": "False"}]}}));
     seen.apply(vec![put(unready)]);
     assert_eq!(seen.guards("web-1"), [format!("{name}  ")]);
+    let mut lenient = service("wp");
+    merge(&mut lenient, &json!({"spec": {"publishNotReadyAddresses": true}}));
+    seen.apply(vec![put(lenient)]);
+    assert_eq!(seen.guards("web-1"), [format!("{name} cluster.local/ns/shop/sa/wp 8080")], "clients choose it");
+    seen.apply(vec![put(service("wp"))]);
+    assert_eq!(seen.guards("web-1"), [format!("{name}  ")]);
+}
+
+#[test]
+fn what_may_do_without_its_waypoint_is_open_to_all_where_that_cannot_be_had() {
+    let open = json!({"labels": using("wp"), "annotations": {"ambit.io/waypoint-failure-mode": "open"}});
+    let closed = || put(space("shop", json!({"labels": using("wp")})));
+    let for_all = |rest: Value| {
+        let mut gateway = gateway("wp", json!({"metadata": {"labels": {"istio.io/waypoint-for": "all"}}}));
+        merge(&mut gateway, &rest);
+        put(gateway)
+    };
+    let start = vec![
+        put(service("web")),
+        put(service("wp")),
+        put(space("shop", open.clone())),
+        put(replica("web-1", "web", "10.0.0.1")),
+        put(replica("wp-1", "wp", "10.0.0.2")),
+        put(attached("AuthorizationPolicy", "p", (GATEWAYS, "Gateway", "wp"))),
+    ];
+    // What happens; then how many guards the pod lists.
+    let steps: Vec<(Vec<Input>, usize)> = vec![
+        (start, 0),
+        (vec![for_all(json!({}))], 2),
+        (vec![for_all(allowing(json!({"from": "None"})))], 0),
+        (vec![closed()], 2),
+        (vec![put(space("shop", open))], 0),
+        (vec![for_all(json!({"spec": {"gatewayClassName": "nginx"}}))], 0),
+        (vec![for_all(json!({}))], 2),
+        (vec![remove(Kind::Gateway, "shop", "wp")], 0),
+        (vec![closed()], 2),
+    ];
+    let mut seen = Seen::default();
+    for (at, (inputs, expected)) in steps.into_iter().enumerate() {
+        seen.apply(inputs);
+        let guards = seen.guards("web-1");
+        assert_eq!(guards.len(), expected, "step {at}: {guards:?}");
+        assert!(guards.iter().all(|guard| guard.contains("/sa/wp ")), "step {at}: {guards:?}");
+    }
 }
 
 #[test]
