@@ -1,7 +1,6 @@
 //! The folder itself: which files there are, and what changed.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::error::Error;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -10,6 +9,7 @@ use std::time::Duration;
 
 use ambit_compile::Issue;
 use ambit_resources::{Kind, Severity};
+use ambit_telemetry::error_chain;
 
 use crate::saved::Saved;
 use crate::watch::{Changed, Watch};
@@ -292,18 +292,6 @@ impl Stamp {
         let modified = (metadata.mtime(), metadata.mtime_nsec());
         Some(Self { inode: metadata.ino(), length: metadata.len(), modified })
     }
-}
-
-/// An error with its causes, on one line.
-fn error_chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! accept, told more by each step, and closed exactly once, by its owner or by being dropped.
 
 mod access_log;
+mod error_chain;
 mod flow;
 mod labels;
 mod logging;
@@ -17,6 +18,7 @@ mod response_flag;
 mod traffic;
 
 pub use access_log::{AccessLog, AccessLogError, AccessLogFormat};
+pub use error_chain::error_chain;
 pub use flow::{Addresses, Bytes, Direction, Flow, Party, SecurityPolicy};
 pub use logging::{LevelControl, LogFormat, LoggingError, init};
 pub use metrics::{AgentMetrics, Metrics, content_type};
