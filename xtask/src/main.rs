@@ -13,6 +13,7 @@ mod demo;
 mod deny;
 mod digest;
 mod docs;
+mod go;
 mod image;
 mod images;
 mod manifests;

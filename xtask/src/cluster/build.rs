@@ -4,16 +4,12 @@ use std::{
     fs,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use anyhow::{Context, Result, bail};
 
 use super::programs::{self, GO_PROGRAMS, GoProgram, KUBERNETES_PROGRAMS};
-use crate::{
-    command::{self, program},
-    digest, workspace,
-};
+use crate::{command, digest, go, workspace};
 
 /// Builds what is missing or of another version.
 pub(super) fn all() -> Result<()> {
@@ -39,7 +35,7 @@ pub(super) fn kubernetes() -> Result<()> {
     let flags = version_flags(version.context("go.mod requires no Kubernetes")?)?;
     once("kubernetes", &stamp, |folder| {
         println!("building Kubernetes: about five minutes, this once");
-        command::run(go(&flags, "build").current_dir(&source).arg("-o").arg(folder).arg("."))
+        command::run(go::command("build", &flags)?.current_dir(&source).arg("-o").arg(folder).arg("."))
     })?;
     for name in KUBERNETES_PROGRAMS {
         if !programs::path(name).exists() {
@@ -60,7 +56,7 @@ fn go_program(wanted: &GoProgram) -> Result<()> {
     let module = format!("{}@v{}", wanted.package, wanted.version);
     once(wanted.name, &module, |folder| {
         println!("building {module}");
-        command::run(go("", "install").env("GOBIN", folder).arg(&module))
+        command::run(go::command("install", "")?.env("GOBIN", folder).arg(&module))
     })
 }
 
@@ -76,13 +72,4 @@ fn once(name: &str, stamp: &str, build: impl FnOnce(&Path) -> Result<()>) -> Res
     // Renamed, as a running program's file cannot be written to.
     fs::rename(unfinished.join(name), programs::path(name)).with_context(|| format!("{name} was not built"))?;
     fs::write(stamp_file, stamp).context("noting what was built")
-}
-
-/// Static and without the paths of this machine.
-fn go(link_flags: &str, verb: &str) -> Command {
-    // Go's own archive unpacks to /usr/local/go, which is not on every path.
-    let found = command::find("go").unwrap_or_else(|| PathBuf::from("/usr/local/go/bin/go"));
-    let mut go = program(found);
-    go.args([verb, "-trimpath", "-ldflags", &format!("-s -w {link_flags}")]).env("CGO_ENABLED", "0");
-    go
 }
