@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::condition::line;
+use crate::waypoints::review;
 
 /// Most warnings of an answer, and bytes of one: the API server cuts off what is beyond.
 const MAX_WARNINGS: (usize, usize) = (16, 250);
@@ -93,8 +94,12 @@ fn issues(object: Value, options: &Options) -> Vec<Issue> {
     let source: Arc<str> = SOURCE.into();
     match parse_object(object, &source) {
         Ok((Some(parsed), issues)) => {
+            let own = review::issues_of(&parsed, &options.root_namespace);
             let delta = Store::new(options.clone()).apply([Input::Put(Box::new(parsed), issues)]);
-            delta.issues.into_iter().flat_map(|(_, issues)| issues).collect()
+            let mut all: Vec<_> = delta.issues.into_iter().flat_map(|(_, issues)| issues).collect();
+            let new: Vec<_> = own.into_iter().filter(|issue| !all.contains(issue)).collect();
+            all.extend(new);
+            all
         }
         Ok((None, issues)) | Err(Refusal { issues, .. }) => {
             issues.into_iter().map(|issue| issue.map(Problem::from)).collect()
@@ -135,6 +140,12 @@ mod tests {
         assert_eq!(response["allowed"], false);
         let message = response["status"]["message"].as_str().unwrap();
         assert!(message.contains("spec.action") || message.contains("DENI"), "{message}");
+        let metadata = json!({"name": "v", "namespace": "shop"});
+        let spec = json!({"hosts": ["web"], "http": [{"match": [{"uri": {"regex": "("}}]}]});
+        let bad = json!({"apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": metadata, "spec": spec});
+        let response = ask(&json!({"uid": "1", "object": bad}));
+        let message = response["status"]["message"].as_str().unwrap();
+        assert!(message.contains("spec.http[0].match[0].uri"), "what only waypoints can judge: {message}");
         let bad = policy(&json!({"rules": [{"from": [{"source": {"principal": ["a"]}}]}, {"to": []}]}));
         let response = ask(&json!({"uid": "1", "operation": "CREATE", "object": bad}));
         let message = response["status"]["message"].as_str().unwrap();

@@ -24,6 +24,7 @@ use crate::annotator::Annotator;
 use crate::authority::{self, Authority};
 use crate::certificates::{CertificateOptions, Certificates};
 use crate::config::{AuthorityConfig, Config, ReplicaConfig};
+use crate::credentials::Credentials;
 use crate::gauges::Gauges;
 use crate::kinds::WATCHED;
 use crate::leader::Election;
@@ -32,6 +33,7 @@ use crate::reports::{self, Reports};
 use crate::servers::{self, Shown};
 use crate::tokens::Tokens;
 use crate::watch::Watch;
+use crate::waypoints::Review;
 use crate::waypoints::deployer::Deployer;
 use crate::world::{self, Message, World};
 use crate::{kept, nodes, pod_events, statuses, uninstall, webhook};
@@ -65,8 +67,15 @@ pub(crate) async fn run(config: Config, level: LevelControl) -> anyhow::Result<E
     let counters = Arc::<Counters>::default();
     let gauges = Gauges::register(&mut metrics, Arc::clone(&counters));
     let pods = Arc::new(Pods::new(Arc::clone(&config.mesh.cluster), Arc::clone(&config.mesh.trust_domain)));
-    let seen =
-        world::Outlet { cache: Arc::default(), pods, gateways: Arc::default(), findings: Arc::default(), gauges };
+    let seen = world::Outlet {
+        cache: Arc::default(),
+        pods,
+        gateways: Arc::default(),
+        findings: Arc::default(),
+        review: Arc::default(),
+        credentials: Arc::default(),
+        gauges,
+    };
     // First of all, so that a start that takes long says why.
     let shown = Shown { level, metrics: Arc::new(metrics), world: seen.clone() };
     servers::start(&config.servers, shown, &control)?;
@@ -87,7 +96,7 @@ pub(crate) async fn run(config: Config, level: LevelControl) -> anyhow::Result<E
     parts.lead(known);
 
     let Control { readiness, drain, stop } = &parts.control;
-    let stop = Stop { readiness, drain, deadline: parts.config.drain, requested: stop.clone() };
+    let stop = Stop { readiness, drain, notice: Duration::ZERO, deadline: parts.config.drain, requested: stop.clone() };
     let outcome = stop.run(async || signals.next().await, || ()).await;
     Ok(outcome.into())
 }
@@ -129,10 +138,22 @@ impl Parts {
         let condition = self.control.readiness.condition("world");
         let world = World::new(&self.config.mesh, self.seen.clone(), self.authority.roots(), condition, ready);
         self.spawn("world", world.run(queue));
+        let world::Outlet { findings, gateways, review, .. } = self.seen.clone();
+        let review = Review::new(review, findings, gateways, Arc::clone(&self.config.mesh.root_namespace));
+        self.spawn("review", review.run());
+        let world::Outlet { cache, review, credentials, .. } = self.seen.clone();
+        let credentials = Credentials::new(self.client.clone(), cache, review, credentials.subscribe());
+        self.spawn("credentials", credentials.run());
         for watched in &WATCHED {
             let (kind, messages) = (watched.kind, messages.clone());
             let condition = self.control.readiness.condition(format!("watch of {}", watched.plural));
-            let watch = Watch::new(watched, messages, self.seen.gauges.objects(kind), condition);
+            let watch = Watch::new(
+                watched,
+                messages,
+                self.seen.gauges.objects(kind),
+                condition,
+                &self.config.mesh.root_namespace,
+            );
             self.spawn("watch", watch.run(self.client.clone()));
         }
         (messages, known)

@@ -1,102 +1,68 @@
-//! What the status of a user's object says: the condition `Accepted`.
+//! Conditions of users' objects: what their statuses say.
 
 use ambit_compile::Issue;
 use ambit_resources::Severity;
 use serde_json::{Value, json};
 
-/// The condition's type.
-const ACCEPTED: &str = "Accepted";
+/// Whether an object is in force as it is written.
+pub(crate) const ACCEPTED: &str = "Accepted";
 /// Longest message, in bytes; the API allows 32 KiB, and nobody reads as much.
 const MAX_MESSAGE: usize = 2048;
 
-/// Where an object stands.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Standing {
-    /// `metadata.generation`: which version of its spec this is.
-    pub(crate) generation: i64,
-    /// What its status says now.
-    pub(crate) shown: Option<Accepted>,
-    /// Since when, as it was written.
-    since: Option<String>,
-    /// Conditions of others, which stay as they are.
-    others: Vec<Value>,
-    /// `metadata.resourceVersion`: a patch made from this may not overwrite what came later.
-    version: String,
-    /// The version of the kind that the API server has it by.
-    pub(crate) served: &'static str,
-}
-
-/// The condition, as far as it is compared.
+/// A condition, as far as it is decided here: since when it is so is read from what is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Accepted {
-    /// Whether the object is in force as it is written.
+pub(crate) struct Condition {
+    /// Its type.
+    pub(crate) kind: &'static str,
+    /// Whether it is true.
     pub(crate) holds: bool,
     /// One word.
     pub(crate) reason: String,
-    /// Everything there is to say, a line each.
+    /// For people.
     pub(crate) message: String,
-    /// The version of the spec it is about.
-    pub(crate) generation: i64,
 }
 
-impl Standing {
-    /// Reads it from an object, served by that version of its kind.
-    pub(crate) fn of(object: &Value, served: &'static str) -> Self {
-        let generation = object.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or_default();
-        let conditions = object.pointer("/status/conditions").and_then(Value::as_array);
-        let is_ours = |condition: &&Value| condition.get("type").and_then(Value::as_str) == Some(ACCEPTED);
-        let (ours, others): (Vec<_>, Vec<_>) = conditions.into_iter().flatten().partition(is_ours);
-        let text = |of: &Value, field: &str| of.pointer(field).and_then(Value::as_str).map(str::to_owned);
-        Self {
-            generation,
-            shown: ours.first().map(|condition| Accepted::read(condition)),
-            since: ours.first().and_then(|condition| text(condition, "/lastTransitionTime")),
-            others: others.into_iter().cloned().collect(),
-            version: text(object, "/metadata/resourceVersion").unwrap_or_default(),
-            served,
+impl Condition {
+    /// One that is true or not, for a reason.
+    pub(crate) fn new(kind: &'static str, holds: bool, reason: &str, message: impl Into<String>) -> Self {
+        Self { kind, holds, reason: reason.to_owned(), message: message.into() }
+    }
+
+    /// Whether an object is in force where this was found in it.
+    pub(crate) fn accepted<'a>(issues: impl Iterator<Item = &'a Issue> + Clone) -> Self {
+        let of = |severity| lines(issues.clone().filter(move |issue| issue.severity == severity));
+        let (errors, warnings) = (of(Severity::Error), of(Severity::Warning));
+        match (errors.is_empty(), warnings.is_empty()) {
+            (false, _) => Self::new(ACCEPTED, false, "Invalid", errors),
+            (true, false) => Self::new(ACCEPTED, true, "AcceptedWithWarnings", warnings),
+            (true, true) => Self::new(ACCEPTED, true, "Accepted", ""),
         }
-    }
-
-    /// What the status should say where this was found in the object.
-    pub(crate) fn accepted<'a>(&self, issues: impl Iterator<Item = &'a Issue> + Clone) -> Accepted {
-        let of = |severity| issues.clone().filter(move |issue| issue.severity == severity);
-        let errors = lines(of(Severity::Error));
-        let (holds, reason, message) = if !errors.is_empty() {
-            (false, "Invalid", errors)
-        } else {
-            let warnings = lines(of(Severity::Warning));
-            (true, if warnings.is_empty() { "Accepted" } else { "AcceptedWithWarnings" }, warnings)
-        };
-        Accepted { holds, reason: reason.to_owned(), message, generation: self.generation }
-    }
-
-    /// A merge patch that makes the status say so. A list is replaced as a whole, so the others' conditions
-    /// are written back as they were.
-    pub(crate) fn patch(&self, accepted: &Accepted, now: &str) -> Value {
-        let changed = self.shown.as_ref().is_none_or(|shown| shown.holds != accepted.holds);
-        let ours = json!({
-            "type": ACCEPTED,
-            "status": if accepted.holds { "True" } else { "False" },
-            "reason": accepted.reason,
-            "message": accepted.message,
-            "observedGeneration": accepted.generation,
-            "lastTransitionTime": if changed { now } else { self.since.as_deref().unwrap_or(now) },
-        });
-        let conditions: Vec<_> = self.others.iter().cloned().chain([ours]).collect();
-        json!({ "metadata": { "resourceVersion": self.version }, "status": { "conditions": conditions } })
     }
 }
 
-impl Accepted {
-    fn read(condition: &Value) -> Self {
-        let text = |field: &str| condition.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
-        Self {
-            holds: text("status") == "True",
-            reason: text("reason"),
-            message: text("message"),
-            generation: condition.get("observedGeneration").and_then(Value::as_i64).unwrap_or_default(),
-        }
-    }
+/// The conditions that are to be shown: others' as they are, then ours, each since when it changed. Those of the
+/// types `own` that are not wanted are gone.
+pub(crate) fn merged(shown: &Value, own: &[&str], wanted: &[Condition], generation: i64, now: &str) -> Vec<Value> {
+    let text = |condition: &'_ Value, field: &str| condition.get(field).and_then(Value::as_str).map(str::to_owned);
+    let shown = || shown.as_array().into_iter().flatten();
+    let is_own = |condition: &&Value| text(condition, "type").is_some_and(|kind| own.contains(&&*kind));
+    let mut all: Vec<_> = shown().filter(|condition| !is_own(condition)).cloned().collect();
+    all.extend(wanted.iter().map(|Condition { kind, holds, reason, message }| {
+        let status = if *holds { "True" } else { "False" };
+        let before = shown().find(|condition| text(condition, "type").as_deref() == Some(kind));
+        let since = before
+            .filter(|before| text(before, "status").as_deref() == Some(status))
+            .and_then(|before| text(before, "lastTransitionTime"));
+        json!({
+            "type": kind,
+            "status": status,
+            "reason": reason,
+            "message": message,
+            "observedGeneration": generation,
+            "lastTransitionTime": since.as_deref().unwrap_or(now),
+        })
+    }));
+    all
 }
 
 /// What issues say, a line each, without what the object says of itself already.
@@ -122,53 +88,50 @@ mod tests {
 
     use super::*;
 
-    const NOW: &str = "2026-01-02T00:00:00Z";
-    const BEFORE: &str = "2026-01-01T00:00:00Z";
-
     fn issue(severity: Severity, field: &str) -> Issue {
         let problem = Problem::EmptyValue;
         Issue { severity, file: "kubernetes".into(), line: 0, object: None, field: FieldPath::of(field), problem }
-    }
-
-    fn policy(conditions: &Value) -> Standing {
-        let metadata = json!({"generation": 3, "resourceVersion": "7"});
-        Standing::of(&json!({"metadata": metadata, "status": {"conditions": conditions}}), "v1")
     }
 
     #[test]
     fn errors_come_before_warnings_and_all_are_said() {
         let (info, warning) = (issue(Severity::Info, "a"), issue(Severity::Warning, "b"));
         let errors = [issue(Severity::Error, "c"), issue(Severity::Error, "")];
-        let standing = policy(&json!([]));
-        let accepted = |issues: &[&Issue]| standing.accepted(issues.iter().copied());
         for (issues, holds, reason, message) in [
             (&[] as &[&Issue], true, "Accepted", ""),
             (&[&info], true, "Accepted", ""),
             (&[&warning, &info], true, "AcceptedWithWarnings", "b: empty value"),
             (&[&warning, &errors[0], &errors[1]], false, "Invalid", "c: empty value\nempty value"),
         ] {
-            let expected = Accepted { holds, reason: reason.to_owned(), message: message.to_owned(), generation: 3 };
-            assert_eq!(accepted(issues), expected);
+            let found = Condition::accepted(issues.iter().copied());
+            assert_eq!(found, Condition::new(ACCEPTED, holds, reason, message));
         }
     }
 
     #[test]
-    fn a_patch_is_read_back_as_what_was_meant_and_keeps_the_conditions_of_others() {
-        let other = json!({"type": "Programmed", "status": "True"});
-        let ours = json!({"type": "Accepted", "status": "True", "reason": "Accepted", "lastTransitionTime": BEFORE});
-        for (conditions, issues, since) in [
-            (json!([other]), vec![], NOW),
-            (json!([ours, other]), vec![], BEFORE),
-            (json!([ours, other]), vec![issue(Severity::Error, "spec")], NOW),
+    fn conditions_of_others_stay_and_ours_know_since_when() {
+        let other = json!({ "type": "Programmed", "status": "True" });
+        let ours = |status: &str| json!({ "type": ACCEPTED, "status": status, "lastTransitionTime": "before" });
+        for (shown, wanted, since) in [
+            (json!(null), Some(true), Some("now")),
+            (json!([other]), Some(true), Some("now")),
+            (json!([ours("True"), other]), Some(true), Some("before")),
+            (json!([ours("True"), other]), Some(false), Some("now")),
+            (json!([ours("Unknown"), other]), Some(true), Some("now")),
+            (json!([other, ours("True")]), None, None),
         ] {
-            let standing = policy(&conditions);
-            let wanted = standing.accepted(issues.iter());
-            assert_ne!(standing.shown.as_ref(), Some(&wanted), "the generation is another");
-            let patch = standing.patch(&wanted, NOW);
-            assert_eq!(patch.pointer("/metadata/resourceVersion"), Some(&json!("7")));
-            assert_eq!(patch.pointer("/status/conditions/0"), Some(&other));
-            assert_eq!(patch.pointer("/status/conditions/1/lastTransitionTime"), Some(&json!(since)));
-            assert_eq!(Standing::of(&patch, "v1").shown, Some(wanted));
+            let wanted: Vec<_> = wanted.map(|holds| Condition::new(ACCEPTED, holds, "R", "")).into_iter().collect();
+            let merged = merged(&shown, &[ACCEPTED], &wanted, 3, "now");
+            let [others, own] = [false, true].map(|own| {
+                let is = |condition: &&Value| (condition["type"] == ACCEPTED) == own;
+                merged.iter().filter(is).cloned().collect::<Vec<_>>()
+            });
+            assert_eq!(others.len(), usize::from(shown.to_string().contains("Programmed")), "{shown}");
+            assert_eq!(
+                own.iter().map(|it| it["lastTransitionTime"].as_str()).collect::<Vec<_>>(),
+                Vec::from_iter([since].into_iter().filter(Option::is_some))
+            );
+            assert!(own.iter().all(|it| it["observedGeneration"] == 3));
         }
     }
 }

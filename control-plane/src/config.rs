@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ambit_resources::is_name;
+use ambit_runtime::settings_page;
 use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 
@@ -339,24 +340,8 @@ fn node_accounts(args: &Args) -> Vec<ServiceAccountName> {
 #[must_use]
 pub(crate) fn markdown() -> String {
     use clap::CommandFactory;
-    use std::fmt::Write;
 
-    let mut page = String::from(
-        "# Configuration of the control plane\n\nGenerated from `control-plane/src/config.rs` by `cargo xtask docs`; do not edit.\n\n\
-         | flag | environment | default | meaning |\n| --- | --- | --- | --- |\n",
-    );
-    for argument in Args::command().get_arguments().filter(|argument| !argument.is_hide_set()) {
-        let Some(long) = argument.get_long().filter(|long| !matches!(*long, "help" | "version")) else { continue };
-        let names = argument.get_value_names().filter(|_| argument.get_action().takes_values());
-        let value = names.map_or(String::new(), |names| format!(" {}", names.join(" ")));
-        let environment = argument.get_env().map_or(String::new(), |name| format!("`{}`", name.to_string_lossy()));
-        let default: Vec<_> = argument.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
-        let default = if default.is_empty() { String::new() } else { format!("`{}`", default.join(" ")) };
-        let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
-        // Writing to a String cannot fail.
-        let _infallible = writeln!(page, "| `--{long}{value}` | {environment} | {default} | {help} |");
-    }
-    page
+    settings_page(&Args::command(), "Configuration of the control plane", "control-plane/src/config.rs")
 }
 
 #[cfg(test)]

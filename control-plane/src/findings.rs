@@ -1,29 +1,41 @@
 //! What there is to say about the objects: each thing logged once, and shown in the status of users' objects.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use ambit_compile::Issue;
+use ambit_compile::{Issue, RouteStatus};
+use ambit_model::GatewayKey;
 use ambit_resources::{ObjectId, Severity};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use crate::condition::{Accepted, Standing, line};
+use crate::condition::{Condition, line};
+use crate::standing::Standing;
+use crate::statuses::Said;
 
-/// All of it. The world fills it, the leader writes statuses from it.
+/// All of it. The world and the review fill it, the leader writes statuses from it.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
-    found: Mutex<HashMap<ObjectId, Found>>,
+    found: Mutex<Known>,
     changed: Notify,
 }
 
 #[derive(Debug, Default)]
+struct Known {
+    objects: HashMap<ObjectId, Found>,
+    /// Objects whose status does not say what it should.
+    overdue: BTreeSet<ObjectId>,
+}
+
+#[derive(Debug, Default)]
 struct Found {
-    issues: Vec<Issue>,
+    said: Said,
     /// None where the status is not ours to write.
     standing: Option<Box<Standing>>,
+    /// Whether what it comes to at waypoints is not known yet: until then there would be less to say than there is.
+    awaited: bool,
     /// What was written last; the watch has yet to show it.
-    written: Option<Accepted>,
+    written: Option<Vec<Value>>,
 }
 
 /// A status to be written.
@@ -31,42 +43,93 @@ struct Found {
 pub(crate) struct Overdue {
     /// Whose.
     pub(crate) id: ObjectId,
-    /// Where it stands.
-    pub(crate) standing: Box<Standing>,
-    /// What it should say.
-    pub(crate) accepted: Accepted,
+    /// A patch of it.
+    pub(crate) patch: Value,
+    /// The version of the kind that the API server has it by.
+    pub(crate) served: &'static str,
+    /// What it should say, at no time.
+    wanted: Vec<Value>,
+}
+
+/// Where an object stands since it came or changed.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    /// Which.
+    pub(crate) id: ObjectId,
+    /// None where the status is not ours to write, or it is gone.
+    pub(crate) standing: Option<Box<Standing>>,
+    /// What is to be said about it by itself, for waypoints.
+    pub(crate) issues: Vec<Issue>,
+    /// Whether the review will say what it comes to.
+    pub(crate) awaited: bool,
+}
+
+/// What an object comes to at waypoints.
+#[derive(Debug)]
+pub(crate) struct Reviewed {
+    /// Which.
+    pub(crate) id: ObjectId,
+    /// Of each waypoint that is told of it, what there is to be said.
+    pub(crate) waypoints: BTreeMap<GatewayKey, Vec<Issue>>,
+    /// Of its parents.
+    pub(crate) route: RouteStatus,
+    /// Whether a waypoint enforces it, where it is attached to something.
+    pub(crate) attached: Option<Condition>,
 }
 
 impl Findings {
-    /// Takes what a batch came to: where objects stand now (none once they are gone), and what is to be said
-    /// about them now. At once, so that no status is written of one without the other.
+    /// Takes what a batch came to: what arrived, what is to be said about objects now, and whether services are bound
+    /// to their waypoints. At once, so that no status is written of one without the other.
     pub(crate) fn update(
         &self,
-        standings: Vec<(ObjectId, Option<Box<Standing>>)>,
+        arrivals: Vec<Arrival>,
         issues: Vec<(ObjectId, Vec<Issue>)>,
+        bound: Vec<(ObjectId, Option<Condition>)>,
     ) {
-        let mut found = self.lock();
-        let mut touched: HashSet<_> =
-            standings.iter().map(|(id, _)| id).chain(issues.iter().map(|(id, _)| id)).cloned().collect();
-        for (id, standing) in standings {
-            let entry = found.entry(id).or_default();
+        let mut known = self.lock();
+        let mut touched = HashSet::new();
+        for Arrival { id, standing, issues, awaited } in arrivals {
+            let entry = known.touch(&id, &mut touched);
+            if standing.is_none() {
+                entry.said.waypoint = None;
+            }
             // Whatever was written, the object shows now: or somebody wrote over it.
-            (entry.standing, entry.written) = (standing, None);
+            (entry.standing, entry.awaited, entry.written) = (standing, awaited, None);
+            log_new(&entry.said.own, &issues);
+            entry.said.own = issues;
         }
         for (id, issues) in issues {
-            let entry = found.entry(id).or_default();
-            log_new(&entry.issues, &issues);
-            entry.issues = issues;
+            let entry = known.touch(&id, &mut touched);
+            log_new(&entry.said.mesh, &issues);
+            entry.said.mesh = issues;
         }
-        touched.retain(|id| match found.get(id) {
-            Some(entry) if entry.standing.is_none() && entry.issues.is_empty() => {
-                found.remove(id);
-                false
+        for (id, bound) in bound {
+            known.touch(&id, &mut touched).said.waypoint = bound;
+        }
+        self.settle(&mut known, &touched);
+    }
+
+    /// Takes what objects come to at waypoints.
+    pub(crate) fn review(&self, reviewed: Vec<Reviewed>) {
+        let mut known = self.lock();
+        let mut touched = HashSet::new();
+        for Reviewed { id, waypoints, route, attached } in reviewed {
+            let entry = known.touch(&id, &mut touched);
+            entry.awaited = false;
+            entry.said.route = route;
+            entry.said.waypoints = waypoints;
+            if let Some(attached) = attached {
+                entry.said.waypoint = Some(attached);
             }
-            Some(entry) => entry.overdue(id).is_some(),
-            None => false,
-        });
-        if !touched.is_empty() {
+        }
+        self.settle(&mut known, &touched);
+    }
+
+    fn settle(&self, known: &mut Known, touched: &HashSet<ObjectId>) {
+        for id in touched {
+            known.settle(id);
+        }
+        if touched.iter().any(|id| known.overdue.contains(id)) {
             self.changed.notify_one();
         }
     }
@@ -77,48 +140,79 @@ impl Findings {
     }
 
     /// The statuses that do not say what they should.
-    pub(crate) fn overdue(&self) -> Vec<Overdue> {
-        self.lock().iter().filter_map(|(id, found)| found.overdue(id)).collect()
+    pub(crate) fn overdue(&self, now: &str) -> Vec<Overdue> {
+        let known = self.lock();
+        let overdue = |id: &ObjectId| known.objects.get(id)?.overdue(id, now);
+        known.overdue.iter().filter_map(overdue).collect()
     }
 
     /// A status was written.
-    pub(crate) fn written(&self, id: &ObjectId, accepted: Accepted) {
-        if let Some(found) = self.lock().get_mut(id) {
-            found.written = Some(accepted);
+    pub(crate) fn written(&self, overdue: Overdue) {
+        let mut known = self.lock();
+        if let Some(found) = known.objects.get_mut(&overdue.id) {
+            found.written = Some(overdue.wanted);
         }
+        known.settle(&overdue.id);
     }
 
     /// How many objects are not in force as they are written.
     pub(crate) fn errors(&self) -> usize {
-        self.lock().values().filter(|found| found.issues.iter().any(Issue::is_error)).count()
+        self.lock().objects.values().filter(|found| found.said.issues().any(Issue::is_error)).count()
     }
 
     /// For the admin page.
     pub(crate) fn dump(&self) -> Value {
-        let found = self.lock();
-        let mut objects: Vec<_> = found.iter().filter(|(_, found)| !found.issues.is_empty()).collect();
+        let known = self.lock();
+        let mut objects: Vec<_> =
+            known.objects.iter().filter(|(_, found)| found.said.issues().next().is_some()).collect();
         objects.sort_by_key(|(id, _)| *id);
         let issues = |found: &Found| -> Vec<_> {
-            found.issues.iter().map(|issue| json!({ "severity": issue.severity.word(), "says": line(issue) })).collect()
+            let shown = |issue: &Issue| json!({ "severity": issue.severity.word(), "says": line(issue) });
+            found.said.issues().map(shown).collect()
         };
         let entry = |(id, found): (&ObjectId, &Found)| json!({ "object": id.to_string(), "issues": issues(found) });
         objects.into_iter().map(entry).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<ObjectId, Found>> {
+    fn lock(&self) -> MutexGuard<'_, Known> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+impl Known {
+    fn touch(&mut self, id: &ObjectId, touched: &mut HashSet<ObjectId>) -> &mut Found {
+        touched.insert(id.clone());
+        self.objects.entry(id.clone()).or_default()
+    }
+
+    /// Something of an object is otherwise than before.
+    fn settle(&mut self, id: &ObjectId) {
+        let Some(found) = self.objects.get(id) else { return };
+        if found.overdue(id, "").is_some() {
+            self.overdue.insert(id.clone());
+        } else {
+            self.overdue.remove(id);
+        }
+        if found.standing.is_none() && found.said.is_empty() {
+            self.objects.remove(id);
+        }
+    }
+}
+
 impl Found {
-    fn overdue(&self, id: &ObjectId) -> Option<Overdue> {
-        let standing = self.standing.as_ref()?;
-        let accepted = standing.accepted(self.issues.iter());
-        let due = |said: &Option<Accepted>| said.as_ref() != Some(&accepted);
-        (due(&standing.shown) && due(&self.written)).then(|| Overdue {
+    fn overdue(&self, id: &ObjectId, now: &str) -> Option<Overdue> {
+        let standing = self.standing.as_ref().filter(|_| !self.awaited)?;
+        let wanted = self.said.wanted(id.kind, standing, "");
+        // In whichever order: others sort as they like.
+        let is_shown = standing
+            .shown
+            .as_array()
+            .is_some_and(|shown| shown.len() == wanted.len() && wanted.iter().all(|it| shown.contains(it)));
+        (!is_shown && self.written.as_ref() != Some(&wanted)).then(|| Overdue {
             id: id.clone(),
-            standing: standing.clone(),
-            accepted: accepted.clone(),
+            patch: standing.patch(id.kind, &self.said.wanted(id.kind, standing, now)),
+            served: standing.served,
+            wanted,
         })
     }
 }
@@ -146,11 +240,12 @@ mod tests {
         ObjectId { kind: Kind::AuthorizationPolicy, namespace: "shop".into(), name: "p".into() }
     }
 
-    fn standing(generation: i64, shown: Option<&Accepted>) -> Option<Box<Standing>> {
-        let object = json!({"metadata": {"generation": generation, "resourceVersion": "1"}});
-        let mut standing = Standing::of(&object, "v1");
-        standing.shown = shown.cloned();
-        Some(Box::new(standing))
+    /// The object at a generation, with what its status shows.
+    fn arrival(generation: i64, shown: &Value) -> Vec<Arrival> {
+        let metadata = json!({"generation": generation, "resourceVersion": "1"});
+        let object = json!({"metadata": metadata, "status": { "conditions": shown }});
+        let standing = Some(Box::new(Standing::of(id().kind, &object, "v1")));
+        vec![Arrival { id: id(), standing, issues: Vec::new(), awaited: false }]
     }
 
     fn error() -> Vec<Issue> {
@@ -159,39 +254,60 @@ mod tests {
         vec![Issue { severity, file: "kubernetes".into(), line: 0, object: Some(id()), field, problem }]
     }
 
+    fn shown(overdue: &Overdue) -> Value {
+        overdue.patch["status"]["conditions"].clone()
+    }
+
     #[test]
     fn a_status_is_overdue_until_it_is_written_or_shown() {
         let findings = Findings::default();
-        let overdue = || findings.overdue().pop().map(|overdue| overdue.accepted);
-        findings.update(vec![(id(), standing(1, None))], vec![]);
+        let overdue = || findings.overdue("now").pop();
+        findings.update(arrival(1, &json!([])), vec![], vec![]);
         let accepted = overdue().unwrap();
-        assert!(accepted.holds && accepted.generation == 1);
+        let first = shown(&accepted);
+        assert_eq!((&first[0]["status"], &first[0]["observedGeneration"]), (&json!("True"), &json!(1)));
 
-        findings.written(&id(), accepted.clone());
-        assert_eq!(overdue(), None, "the watch has yet to show it");
-        findings.update(vec![(id(), standing(1, Some(&accepted)))], vec![]);
-        assert_eq!(overdue(), None);
+        findings.written(accepted);
+        assert!(overdue().is_none(), "the watch has yet to show it");
+        findings.update(arrival(1, &first), vec![], vec![]);
+        assert!(overdue().is_none());
 
-        findings.update(vec![(id(), standing(2, Some(&accepted)))], vec![(id(), error())]);
+        findings.update(arrival(2, &first), vec![(id(), error())], vec![]);
         let refused = overdue().unwrap();
-        assert!(!refused.holds && refused.generation == 2);
-        findings.written(&id(), refused);
-        findings.update(vec![(id(), standing(2, Some(&accepted)))], vec![]);
+        let second = shown(&refused);
+        assert_eq!((&second[0]["status"], &second[0]["observedGeneration"]), (&json!("False"), &json!(2)));
+        findings.written(refused);
+        findings.update(arrival(2, &first), vec![], vec![]);
         assert!(overdue().is_some(), "somebody wrote over it");
         assert_eq!(findings.errors(), 1);
 
-        findings.update(vec![(id(), None)], vec![(id(), vec![])]);
-        assert_eq!((overdue(), findings.errors()), (None, 0));
-        assert!(findings.lock().is_empty());
+        let gone = Arrival { id: id(), standing: None, issues: Vec::new(), awaited: false };
+        findings.update(vec![gone], vec![(id(), vec![])], vec![]);
+        assert_eq!((overdue().is_none(), findings.errors()), (true, 0));
+        assert!(findings.lock().objects.is_empty());
+    }
+
+    #[test]
+    fn nothing_is_written_before_it_is_known_what_an_object_comes_to_at_waypoints() {
+        let findings = Findings::default();
+        let mut arrivals = arrival(1, &json!([]));
+        arrivals.iter_mut().for_each(|arrival| arrival.awaited = true);
+        findings.update(arrivals, vec![], vec![]);
+        assert!(findings.overdue("now").is_empty());
+        let waypoint = GatewayKey { namespace: "shop".into(), name: "wp".into() };
+        let (waypoints, route) = ([(waypoint, error())].into(), RouteStatus::default());
+        findings.review(vec![Reviewed { id: id(), waypoints, route, attached: None }]);
+        let overdue = findings.overdue("now").pop().unwrap();
+        assert_eq!(shown(&overdue)[0]["status"], "False");
     }
 
     #[test]
     fn what_has_no_status_of_ours_is_only_remembered_while_there_is_something_to_say() {
         let findings = Findings::default();
         let pod = ObjectId { kind: Kind::Pod, ..id() };
-        findings.update(vec![], vec![(pod.clone(), error())]);
-        assert_eq!((findings.overdue().len(), findings.errors()), (0, 1));
-        findings.update(vec![], vec![(pod, vec![])]);
-        assert!(findings.lock().is_empty());
+        findings.update(vec![], vec![(pod.clone(), error())], vec![]);
+        assert_eq!((findings.overdue("now").len(), findings.errors()), (0, 1));
+        findings.update(vec![], vec![(pod, vec![])], vec![]);
+        assert!(findings.lock().objects.is_empty());
     }
 }

@@ -78,7 +78,7 @@ pub(crate) const WATCHED: [Watched; 23] = [
     gateway_api(Kind::BackendTlsPolicy, &["v1", "v1alpha3"], "backendtlspolicies"),
 ];
 
-/// The kinds whose status is ours to write, and whose writing the webhook judges.
+/// The kinds whose conditions are ours to write, and whose writing the webhook judges.
 pub(crate) const USERS: [Kind; 10] = [
     Kind::ServiceEntry,
     Kind::WorkloadEntry,
@@ -91,6 +91,12 @@ pub(crate) const USERS: [Kind; 10] = [
     Kind::RateLimitPolicy,
     Kind::MeshConfig,
 ];
+
+/// Whether we have a part in the status of a kind. What is said of Gateways and their classes, their deployer says.
+pub(crate) fn has_status(kind: Kind) -> bool {
+    use Kind::{BackendTlsPolicy, GrpcRoute, HttpRoute, Service, TcpRoute, TlsRoute};
+    USERS.contains(&kind) || matches!(kind, HttpRoute | GrpcRoute | TcpRoute | TlsRoute | BackendTlsPolicy | Service)
+}
 
 impl Watched {
     /// `apiVersion` as objects write it.

@@ -13,6 +13,7 @@ mod backoff;
 mod certificates;
 mod condition;
 mod config;
+mod credentials;
 mod failure;
 #[cfg(test)]
 mod fake_api;
@@ -28,6 +29,7 @@ mod raw;
 mod relist;
 mod reports;
 mod servers;
+mod standing;
 mod statuses;
 mod tokens;
 mod uninstall;

@@ -1,5 +1,7 @@
 //! Statuses of users' objects, written by the leader where they do not say what they should.
 
+mod said;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +15,8 @@ use crate::failure::error_chain;
 use crate::findings::{Findings, Overdue};
 use crate::kinds::Watched;
 use crate::raw::Raw;
+
+pub(crate) use said::Said;
 
 /// Pauses after failures.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_mins(1));
@@ -33,7 +37,7 @@ pub(crate) async fn keep(
             return; // the process is ending
         }
         let mut failed = false;
-        for overdue in findings.overdue() {
+        for overdue in findings.overdue(&now()) {
             failed |= write(&client, &findings, overdue).await.is_err();
         }
         if failed {
@@ -46,14 +50,12 @@ pub(crate) async fn keep(
 }
 
 async fn write(client: &Client, findings: &Findings, overdue: Overdue) -> Result<(), kube::Error> {
-    let Overdue { id, standing, accepted } = overdue;
+    let Overdue { id, patch, served, .. } = &overdue;
     let Some(watched) = Watched::of(id.kind) else { return Ok(()) };
     // By the version it was read by: an older definition may not have the best.
-    let watched = Watched { version: standing.served, ..*watched };
+    let watched = Watched { version: served, ..*watched };
     let api = Api::<Raw>::namespaced_with(client.clone(), &id.namespace, &watched);
-    let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-    let patch = Patch::Merge(standing.patch(&accepted, &now));
-    match api.patch_status(&id.name, &PatchParams::default(), &patch).await {
+    match api.patch_status(&id.name, &PatchParams::default(), &Patch::Merge(patch)).await {
         Ok(_) => {}
         // Gone, without a status of its own, or changed meanwhile: the watch tells what there is to write then.
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {
@@ -64,8 +66,13 @@ async fn write(client: &Client, findings: &Findings, overdue: Overdue) -> Result
             return Err(error);
         }
     }
-    findings.written(&id, accepted);
+    findings.written(overdue);
     Ok(())
+}
+
+/// Now, as the API writes times.
+pub(crate) fn now() -> String {
+    Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 #[cfg(test)]
@@ -77,8 +84,9 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::condition::Standing;
     use crate::fake_api;
+    use crate::findings::Arrival;
+    use crate::standing::Standing;
 
     #[tokio::test]
     async fn a_status_is_written_at_the_version_the_object_was_read_by() {
@@ -92,13 +100,15 @@ mod tests {
         for (name, version) in [("new", "v1"), ("old", "v1beta1")] {
             let id = ObjectId { kind: Kind::PeerAuthentication, namespace: "shop".into(), name: name.into() };
             let object = json!({ "metadata": { "generation": 1, "resourceVersion": "7" } });
-            findings.update(vec![(id, Some(Box::new(Standing::of(&object, version))))], Vec::new());
+            let standing = Some(Box::new(Standing::of(id.kind, &object, version)));
+            let arrival = Arrival { id, standing, issues: Vec::new(), awaited: false };
+            findings.update(vec![arrival], Vec::new(), Vec::new());
         }
         let (_known, known) = watch::channel(true);
         let (_leads, leads) = watch::channel(true);
         let keeping = keep(client, Arc::clone(&findings), known, leads);
         let done = async {
-            while !findings.overdue().is_empty() {
+            while !findings.overdue("").is_empty() {
                 tokio::task::yield_now().await;
             }
         };

@@ -17,12 +17,12 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::backoff::Backoff;
-use crate::condition::Standing;
 use crate::failure::error_chain;
-use crate::kinds::{USERS, Watched};
+use crate::kinds::{Watched, has_status};
 use crate::raw::{Key, Raw};
 use crate::relist::Relist;
-use crate::waypoints::Sent;
+use crate::standing::Standing;
+use crate::waypoints::{Sent, review};
 use crate::world::Message;
 use discovery::{is_gone, served};
 use health::{Health, QUIET};
@@ -55,6 +55,8 @@ pub(crate) enum What {
         parsed: Box<Parsed>,
         /// What is to be said about that.
         issues: Vec<Issue<Problem>>,
+        /// What is to be said about it by itself, for waypoints.
+        own: Vec<ambit_compile::Issue>,
         /// Its status, where that is ours to write.
         standing: Option<Box<Standing>>,
         /// What waypoints are told of it.
@@ -68,6 +70,8 @@ pub(crate) enum What {
         targets: Vec<TargetRef>,
         /// Its status, where that is ours to write.
         standing: Option<Box<Standing>>,
+        /// What waypoints are told of it.
+        sent: Option<Box<Sent>>,
     },
     /// Gone.
     Removed,
@@ -82,14 +86,30 @@ pub(crate) struct Watch {
     count: Gauge,
     /// What stands for a file in messages.
     source: Arc<str>,
+    /// The namespace whose objects hold for the whole mesh.
+    root_namespace: Arc<str>,
 }
 
 impl Watch {
     /// A watch that tells `world`, counts the objects there are in `count`, and says in `condition` when it has
     /// failed for long.
-    pub(crate) fn new(watched: &Watched, world: mpsc::Sender<Message>, count: Gauge, condition: Condition) -> Self {
-        let health = Health::new(condition);
-        Self { watched: *watched, health, relist: Relist::default(), world, count, source: SOURCE.into() }
+    pub(crate) fn new(
+        watched: &Watched,
+        world: mpsc::Sender<Message>,
+        count: Gauge,
+        condition: Condition,
+        root_namespace: &Arc<str>,
+    ) -> Self {
+        let (health, root_namespace) = (Health::new(condition), Arc::clone(root_namespace));
+        Self {
+            watched: *watched,
+            health,
+            relist: Relist::default(),
+            world,
+            count,
+            source: SOURCE.into(),
+            root_namespace,
+        }
     }
 
     /// Watches until the world is gone.
@@ -211,14 +231,19 @@ impl Watch {
 
     fn read(&self, raw: Raw) -> (ObjectId, What) {
         let id = self.id(&raw.key());
-        let standing =
-            USERS.contains(&self.watched.kind).then(|| Box::new(Standing::of(&raw.object, self.watched.version)));
+        let kind = id.kind;
+        let standing = has_status(kind).then(|| Box::new(Standing::of(kind, &raw.object, self.watched.version)));
         let object = raw.into_object(&self.watched);
         let sent = Sent::of(&id, &object).map(Box::new);
+        let refused = |sent: Option<Box<Sent>>| sent.map(|sent| Box::new(sent.refused()));
         let what = match parse_object(object, &self.source) {
-            Ok((Some(parsed), issues)) => What::Put { parsed: Box::new(parsed), issues, standing, sent },
-            Ok((None, issues)) => What::Refused { issues, targets: Vec::new(), standing },
-            Err(Refusal { issues, targets, .. }) => What::Refused { issues, targets, standing },
+            Ok((Some(parsed), issues)) => {
+                let own = sent.as_ref().map(|_| review::issues_of(&parsed, &self.root_namespace)).unwrap_or_default();
+                let sent = if own.iter().any(ambit_compile::Issue::is_error) { refused(sent) } else { sent };
+                What::Put { parsed: Box::new(parsed), issues, own, standing, sent }
+            }
+            Ok((None, issues)) => What::Refused { issues, targets: Vec::new(), standing, sent: refused(sent) },
+            Err(Refusal { issues, targets, .. }) => What::Refused { issues, targets, standing, sent: refused(sent) },
         };
         (id, what)
     }

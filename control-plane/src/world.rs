@@ -16,11 +16,13 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 
 use crate::config::MeshConfig;
+use crate::credentials::Wanted;
 use crate::findings::Findings;
 use crate::gauges::Gauges;
 use crate::kinds::WATCHED;
 use crate::pods::Pods;
 use crate::watch::Change;
+use crate::waypoints::review::Inbox;
 use crate::waypoints::{self, Gateways};
 
 use batch::Batch;
@@ -59,6 +61,10 @@ pub(crate) struct Outlet {
     pub(crate) gateways: Arc<Gateways>,
     /// What is to be said about objects.
     pub(crate) findings: Arc<Findings>,
+    /// What is to be looked at as waypoints do.
+    pub(crate) review: Arc<Inbox>,
+    /// The credentials that waypoints need.
+    pub(crate) credentials: Arc<watch::Sender<Wanted>>,
     /// Counters.
     pub(crate) gauges: Gauges,
 }

@@ -2,7 +2,7 @@
 //! `cargo xtask cluster shell` and the mesh's images on the nodes; `cargo xtask test cluster` sees to both.
 //!
 //! The mesh is installed once, by whichever test comes first; each test has a namespace of its own. Tests
-//! run in the order of their names, and `uninstall` comes last.
+//! run in the order of their names, and `without_a_trace` comes last.
 
 mod agent_restart;
 mod authorization;
@@ -21,4 +21,6 @@ mod other_pods;
 mod probes;
 mod rollout;
 mod traffic;
-mod uninstall;
+mod waypoint_statuses;
+mod waypoints;
+mod without_a_trace;

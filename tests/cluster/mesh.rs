@@ -1,10 +1,11 @@
 //! The mesh under test: the chart as a user installs it.
 
+use std::env;
 use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 
 use ambit_tests::cluster::{Agent, Node, PATIENCE, SYSTEM, helm, kubectl};
 use ambit_tests::until;
@@ -16,6 +17,19 @@ pub(crate) const RELEASE: &str = "ambit";
 pub(crate) fn installed() -> Result<()> {
     static INSTALLED: OnceLock<Result<(), String>> = OnceLock::new();
     INSTALLED.get_or_init(|| install(&[]).map_err(|error| format!("{error:#}"))).clone().map_err(|error| anyhow!(error))
+}
+
+/// The same, and the kinds of the Gateway API, as users of waypoints have them.
+pub(crate) fn with_gateway_api() -> Result<()> {
+    static DEFINED: OnceLock<Result<(), String>> = OnceLock::new();
+    installed()?;
+    DEFINED.get_or_init(|| define().map_err(|error| format!("{error:#}"))).clone().map_err(|error| anyhow!(error))
+}
+
+fn define() -> Result<()> {
+    let definitions = env::var_os("AMBIT_GATEWAY_API").context("`cargo xtask cluster shell` sets AMBIT_GATEWAY_API")?;
+    kubectl(&["apply", "--server-side", "--filename", &definitions.to_string_lossy()])?;
+    kubectl(&["wait", "crd", "--all", "--for=condition=Established", "--timeout=60s"]).map(drop)
 }
 
 /// Installs it, or changes what is installed, and waits until all of it is ready.
@@ -65,6 +79,6 @@ pub(crate) fn control_planes(count: u8) -> Result<()> {
 
 /// How long what is broken stays broken: in a test of an outage. Seconds in AMBIT_OUTAGE_SECONDS.
 pub(crate) fn outage() -> Duration {
-    let seconds = std::env::var_os("AMBIT_OUTAGE_SECONDS").and_then(|text| text.to_str()?.parse().ok());
+    let seconds = env::var_os("AMBIT_OUTAGE_SECONDS").and_then(|text| text.to_str()?.parse().ok());
     Duration::from_secs(seconds.unwrap_or(60))
 }

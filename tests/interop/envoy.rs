@@ -2,14 +2,17 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use ambit_tests::{Behaviour, Connection, Mesh, Netns, Outcome, Pod, PodSpec, Process, Server, ask, until};
+use ambit_tests::{
+    Behaviour, Connection, Mesh, Netns, Outcome, Pod, PodSpec, Process, Server, ask, envoy_binary, until,
+};
 
-use crate::{binary, certificate};
+use crate::certificate;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const PORT: u16 = 8080;
@@ -70,7 +73,7 @@ fn start(mesh: &Mesh, pod: &Pod, identity: &str, resources: impl FnOnce(&str) ->
     fs::copy(state.join("ca/roots.pem"), folder.join("roots.pem"))?;
     let bootstrap = json!({"static_resources": resources(&folder.display().to_string())});
     fs::write(folder.join("envoy.json"), bootstrap.to_string())?;
-    let mut command = pod.netns().command(binary::envoy()?);
+    let mut command = pod.netns().command(envoy_binary(Path::new(env!("CARGO_TARGET_TMPDIR")))?);
     command.args(["--use-dynamic-base-id", "--concurrency", "1", "--log-level", "warning", "-c"]);
     command.arg(folder.join("envoy.json"));
     Process::start(command, mesh.world.directory(), "envoy")

@@ -1,5 +1,4 @@
 //! The tunnel against others' implementations of its protocols.
 
-mod binary;
 mod certificate;
 mod envoy;

@@ -75,3 +75,14 @@ fn who_comes_with_a_bad_token_is_refused() -> Result<()> {
         shop.get("/").with("authorization", "Bearer not.a.token").answers(401).map(drop)
     })
 }
+
+#[test]
+fn an_audit_of_bytes_says_who_asked() -> Result<()> {
+    run(&policy("action: AUDIT, rules: [{to: [{operation: {ports: ['90']}}]}]"), |shop: &mut Shop| {
+        let read = shop.client.exchange((WEB, 90), b"ping", 8)?;
+        anyhow::ensure!(!read.is_empty(), "nothing came back");
+        let client = "cluster.local/ns/shop/sa/client";
+        let is_told = |line: &str| line.contains("an AUDIT policy matches") && line.contains(client);
+        shop.client.until("the audit's line", || shop.scene.log().lines().any(is_told).then_some(()))
+    })
+}

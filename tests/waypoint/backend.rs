@@ -6,7 +6,9 @@
 //! | `x-test-fail: KEY 2 503` | answers so the first two times it sees the key, all backends of the scene together |
 //! | `x-test-reset: KEY 1` | hangs up without an answer, so often |
 //! | `x-test-delay: 300` | waits so many milliseconds before it answers |
-//! | `x-test-fail-on: POD` | answers 500 if it is that pod |
+//! | `x-test-hold: KEY` | waits until the test says [`release`], where it would answer 200 |
+//! | `x-test-fail-on: POD 503` | answers so if it is that pod, 500 where no status is said |
+//! | `x-test-reset-on: POD` | hangs up if it is that pod |
 //! | `x-test-headers: a=b` | puts a header into its answer |
 
 use std::collections::{BTreeMap, HashMap};
@@ -28,9 +30,19 @@ use hyper_util::server::conn::auto;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::runtime::{self, Runtime};
+use tokio::sync::watch;
 
 /// How often each key was seen, by all backends of all scenes: keys are unique to their case.
 static SEEN: LazyLock<Mutex<HashMap<String, u32>>> = LazyLock::new(Mutex::default);
+
+/// Which requests are held no longer, by their key.
+static RELEASED: LazyLock<Mutex<HashMap<String, watch::Sender<bool>>>> = LazyLock::new(Mutex::default);
+
+/// Lets the requests that are held by a key go on, and those that are to come.
+pub(crate) fn release(key: &str) {
+    let mut released = RELEASED.lock().unwrap_or_else(PoisonError::into_inner);
+    released.entry(key.to_owned()).or_default().send_replace(true);
+}
 
 /// A pod behind a service.
 pub(crate) struct Backend {
@@ -118,10 +130,19 @@ async fn answer(name: String, peer: SocketAddr, request: Request<Incoming>) -> R
     {
         return Err(HungUp);
     }
+    if wish("x-test-reset-on").is_some_and(|pod| pod == name) {
+        return Err(HungUp);
+    }
     if let Some(delay) = wish("x-test-delay").and_then(|delay| delay.parse().ok()) {
         tokio::time::sleep(Duration::from_millis(delay)).await;
     }
     let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let status = status(wish("x-test-fail-on").and_then(|wish| failing_on(&name, &wish)), wish);
+    if status == StatusCode::OK
+        && let Some(key) = wish("x-test-hold")
+    {
+        held(&key).await;
+    }
     let authority = head.uri.authority().map(ToString::to_string).or_else(|| wish("host"));
     let mut response = Response::new(Full::new(Bytes::from(
         json!({
@@ -136,8 +157,7 @@ async fn answer(name: String, peer: SocketAddr, request: Request<Incoming>) -> R
         })
         .to_string(),
     )));
-    let fails = wish("x-test-fail-on").is_some_and(|pod| pod == name).then(|| "500".to_owned());
-    *response.status_mut() = status(fails.or_else(|| wish("x-test-status")), wish("x-test-fail"));
+    *response.status_mut() = status;
     response.headers_mut().insert("x-pod", HeaderValue::from_str(&name).map_err(|_| HungUp)?);
     for pair in wish("x-test-headers").iter().flat_map(|all| all.split(',')) {
         if let Some((name, value)) = pair.split_once('=')
@@ -149,7 +169,23 @@ async fn answer(name: String, peer: SocketAddr, request: Request<Incoming>) -> R
     Ok(response)
 }
 
-fn status(always: Option<String>, at_first: Option<String>) -> StatusCode {
+/// The status for a pod that is to fail, if it is this one.
+fn failing_on(name: &str, wish: &str) -> Option<String> {
+    let (pod, status) = wish.split_once(' ').unwrap_or((wish, "500"));
+    (pod == name).then(|| status.to_owned())
+}
+
+async fn held(key: &str) {
+    let mut released = {
+        let mut released = RELEASED.lock().unwrap_or_else(PoisonError::into_inner);
+        released.entry(key.to_owned()).or_default().subscribe()
+    };
+    // Its sender is kept for ever.
+    released.wait_for(|released| *released).await.ok();
+}
+
+fn status(on_this_pod: Option<String>, wish: impl Fn(&str) -> Option<String>) -> StatusCode {
+    let (always, at_first) = (on_this_pod.or_else(|| wish("x-test-status")), wish("x-test-fail"));
     let code = |text: &str| text.parse::<u16>().ok().and_then(|code| StatusCode::from_u16(code).ok());
     if let Some([key, times, status]) = at_first.as_deref().map(|it| it.split(' ').collect::<Vec<_>>()).as_deref()
         && first_times(key, times)

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Version};
+use tokio::task::JoinHandle;
 
 use crate::client::{Answer, As, Client};
 use crate::scene::{Scene, WEB};
@@ -73,7 +74,7 @@ pub(crate) struct Ask<'a> {
     request: http::Result<Request<Bytes>>,
 }
 
-impl Ask<'_> {
+impl<'a> Ask<'a> {
     fn change(mut self, change: impl FnOnce(&mut Request<Bytes>)) -> Self {
         if let Ok(request) = &mut self.request {
             change(request);
@@ -143,6 +144,12 @@ impl Ask<'_> {
         client.ask(self.to, self.request?)
     }
 
+    /// Begins it; it goes on as long as the client waits for anything.
+    pub(crate) fn begin(self) -> Result<Begun<'a>> {
+        let client = &self.shop.client;
+        Ok(Begun { client, answer: client.begin(self.to, self.request?) })
+    }
+
     /// It is answered 200, by a pod whose name begins so.
     pub(crate) fn lands_on(self, pod: &str) -> Result<Answer> {
         let what = self.describe();
@@ -168,6 +175,24 @@ impl Ask<'_> {
     }
 }
 
+/// A request that was begun.
+pub(crate) struct Begun<'a> {
+    client: &'a Client,
+    answer: JoinHandle<Result<Answer>>,
+}
+
+impl Begun<'_> {
+    /// Whether it is answered.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.answer.is_finished()
+    }
+
+    /// Its answer.
+    pub(crate) fn answer(self) -> Result<Answer> {
+        self.client.block_on(self.answer)?
+    }
+}
+
 /// A VirtualService of `web` with this spec, written in one line, beside its hosts.
 pub(crate) fn virtual_service(spec: &str) -> String {
     format!(
@@ -189,9 +214,14 @@ pub(crate) fn to_web(more: &str) -> String {
 
 /// A DestinationRule of `web` with this spec, beside its host.
 pub(crate) fn destination_rule(spec: &str) -> String {
+    rule_of("web", spec)
+}
+
+/// A DestinationRule of another service.
+pub(crate) fn rule_of(host: &str, spec: &str) -> String {
     format!(
-        "---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: web, namespace: shop}}\n\
-         spec: {{host: web, {spec}}}\n"
+        "---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: {host}, namespace: shop}}\n\
+         spec: {{host: {host}, {spec}}}\n"
     )
 }
 

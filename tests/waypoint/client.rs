@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use ambit_hbone::{Authority, ConnectRequest, Forwarded, Settings, Tunnel, TunnelStream};
 use ambit_identity::{CaOptions, CertificateAuthority, CertificateStore, StoreOptions, TlsConfigs, TrustBundle};
 use ambit_model::{Identity, PeerAddr, TunnelTarget};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode, Version};
 use http_body_util::{BodyExt as _, Full};
@@ -18,13 +18,14 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::runtime::{self, Runtime};
-use tokio::task::LocalSet;
-use tokio::time::timeout;
+use tokio::task::{JoinHandle, LocalSet};
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 
 use crate::scene::{Scene, WAYPOINT};
 
 const PATIENCE: Duration = Duration::from_secs(20);
+const POLL: Duration = Duration::from_millis(5);
 
 /// Who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,32 +91,30 @@ impl Client {
     pub(crate) fn of(scene: &Scene, whose: As) -> Result<Self> {
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         let local = LocalSet::new();
-        let from = SocketAddr::from((whose.ip(), 0));
-        let stream = scene.netns().run(|| connect_from(from, SocketAddr::from((WAYPOINT, 15008))))??;
-        let tunnel = local.block_on(&runtime, async {
-            let tls = configs(scene)?;
-            let waypoint = "spiffe://cluster.local/ns/shop/sa/waypoint".parse()?;
-            let identity: Identity = whose.identity().parse()?;
-            let config = tls.client_config(&identity, &[waypoint]).await?;
-            let stream = tokio::net::TcpStream::from_std(stream)?;
-            let stream = TlsConnector::from(config).connect(std::net::IpAddr::from(WAYPOINT).into(), stream).await?;
-            anyhow::Ok(ambit_hbone::connect(stream, &Settings::client()).await?)
-        })?;
+        let tunnel = local.block_on(&runtime, connect(scene, whose))?;
         Ok(Self { tunnel, whose, local, runtime })
     }
 
     /// Sends a request to a service's address, on a connection of its own.
     pub(crate) fn ask(&self, to: (Ipv4Addr, u16), request: Request<Bytes>) -> Result<Answer> {
-        let exchange = async {
-            let stream = self.open(to).await?;
-            let started = Instant::now();
-            let response = send(stream, request).await?;
-            let (head, body) = response.into_parts();
-            let body = body.collect().await.context("the answer's body broke off")?;
-            let body = body.to_bytes();
-            Ok(Answer { status: head.status, headers: head.headers, body, took: started.elapsed() })
-        };
-        self.block_on(async { timeout(PATIENCE, exchange).await.context("no answer")? })
+        self.block_on(asked(self.tunnel.clone(), self.whose, to, request))
+    }
+
+    /// Begins that. It goes on as long as the client waits for anything.
+    pub(crate) fn begin(&self, to: (Ipv4Addr, u16), request: Request<Bytes>) -> JoinHandle<Result<Answer>> {
+        self.local.spawn_local(asked(self.tunnel.clone(), self.whose, to, request))
+    }
+
+    /// Waits until something is so, while what was begun goes on.
+    pub(crate) fn until<T>(&self, what: &str, mut condition: impl FnMut() -> Option<T>) -> Result<T> {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if let Some(found) = condition() {
+                return Ok(found);
+            }
+            self.block_on(async { sleep(POLL).await });
+        }
+        bail!("{what}: not seen within {PATIENCE:?}")
     }
 
     /// Sends a line to a service's address and reads until `length` bytes have come, or the end.
@@ -143,11 +142,42 @@ impl Client {
 
     /// Opens a connection to a service's address.
     pub(crate) async fn open(&self, to: (Ipv4Addr, u16)) -> Result<TunnelStream> {
-        let mut request = ConnectRequest::new(Authority::Address(TunnelTarget::new(to.into())));
-        let client = PeerAddr::new(SocketAddr::from((self.whose.ip(), 40_000)));
-        request.forwarded = Some(Forwarded { client, host: None });
-        Ok(self.tunnel.open(&request).await?)
+        open(&self.tunnel, self.whose, to).await
     }
+}
+
+/// A tunnel to the waypoint, on the thread of who asks.
+pub(crate) async fn connect(scene: &Scene, whose: As) -> Result<Tunnel> {
+    let from = SocketAddr::from((whose.ip(), 0));
+    let stream = scene.netns().run(|| connect_from(from, SocketAddr::from((WAYPOINT, 15008))))??;
+    let tls = configs(scene)?;
+    let waypoint = "spiffe://cluster.local/ns/shop/sa/waypoint".parse()?;
+    let identity: Identity = whose.identity().parse()?;
+    let config = tls.client_config(&identity, &[waypoint]).await?;
+    let stream = tokio::net::TcpStream::from_std(stream)?;
+    let stream = TlsConnector::from(config).connect(std::net::IpAddr::from(WAYPOINT).into(), stream).await?;
+    Ok(ambit_hbone::connect(stream, &Settings::client()).await?)
+}
+
+/// Opens a connection to a service's address.
+pub(crate) async fn open(tunnel: &Tunnel, whose: As, to: (Ipv4Addr, u16)) -> Result<TunnelStream> {
+    let mut request = ConnectRequest::new(Authority::Address(TunnelTarget::new(to.into())));
+    let client = PeerAddr::new(SocketAddr::from((whose.ip(), 40_000)));
+    request.forwarded = Some(Forwarded { client, host: None });
+    Ok(tunnel.open(&request).await?)
+}
+
+async fn asked(tunnel: Tunnel, whose: As, to: (Ipv4Addr, u16), request: Request<Bytes>) -> Result<Answer> {
+    let exchange = async {
+        let stream = open(&tunnel, whose, to).await?;
+        let started = Instant::now();
+        let response = send(stream, request).await?;
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.context("the answer's body broke off")?;
+        let body = body.to_bytes();
+        Ok(Answer { status: head.status, headers: head.headers, body, took: started.elapsed() })
+    };
+    timeout(PATIENCE, exchange).await.context("no answer")?
 }
 
 /// Sends a request in its version of HTTP.
@@ -185,7 +215,8 @@ fn connect_from(from: SocketAddr, to: SocketAddr) -> std::io::Result<TcpStream> 
     Ok(socket.into())
 }
 
-fn configs(scene: &Scene) -> Result<TlsConfigs> {
+/// Certificates of the mesh's own authority, which a test can have of anybody.
+pub(crate) fn configs(scene: &Scene) -> Result<TlsConfigs> {
     let state = scene.folder.path().join("state");
     let ca = CertificateAuthority::open_or_create(&state, CaOptions::new("cluster.local"))?;
     let bundle = TrustBundle::load(&CertificateAuthority::roots_path(&state))?;

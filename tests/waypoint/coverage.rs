@@ -9,16 +9,22 @@ use ambit_resources::{Kind, spec_schema};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::{destination_rule, virtual_service};
+use crate::{connection_pool, destination_rule, endpoints, upstream_connection, virtual_service};
 
 /// Set to write the page instead of comparing it: `cargo xtask docs`.
 const WRITE: &str = "AMBIT_WRITE_COMPATIBILITY";
 
+/// Cases, with the fields each shows.
+type Shown = &'static [(&'static str, &'static [&'static str])];
+
+/// What follows is written by `cargo xtask test conformance`.
+const CONFORMANCE: &str = "<!-- cargo xtask test conformance -->";
+
 /// What there is to say of a kind's fields.
 struct Page {
     kind: Kind,
-    /// Cases, with the fields each shows.
-    shown: &'static [(&'static str, &'static [&'static str])],
+    /// Its cases.
+    shown: &'static [Shown],
     /// Fields that no object may have, with the reason users are told.
     refused: &'static [(&'static str, &'static str)],
     /// Fields whose case is not written yet. A list that only gets shorter.
@@ -28,7 +34,7 @@ struct Page {
 const PAGES: [Page; 2] = [
     Page {
         kind: Kind::VirtualService,
-        shown: virtual_service::SHOWN,
+        shown: &[virtual_service::SHOWN],
         refused: &[
             ("spec.http[].fault.abort.http2Error", "the field's own proxies never did it"),
             ("spec.http[].fault.delay.exponentialDelay", "the field's own proxies never did it"),
@@ -37,38 +43,9 @@ const PAGES: [Page; 2] = [
     },
     Page {
         kind: Kind::DestinationRule,
-        shown: destination_rule::SHOWN,
-        refused: &[],
-        not_yet: &[
-            "spec.exportTo",
-            "spec.workloadSelector",
-            "spec.trafficPolicy.connectionPool.http.h2UpgradePolicy",
-            "spec.trafficPolicy.connectionPool.http.http1MaxPendingRequests",
-            "spec.trafficPolicy.connectionPool.http.http2KeepAlive",
-            "spec.trafficPolicy.connectionPool.http.http2MaxRequests",
-            "spec.trafficPolicy.connectionPool.http.idleTimeout",
-            "spec.trafficPolicy.connectionPool.http.maxConcurrentStreams",
-            "spec.trafficPolicy.connectionPool.http.maxRetries",
-            "spec.trafficPolicy.connectionPool.http.useClientProtocol",
-            "spec.trafficPolicy.connectionPool.tcp",
-            "spec.trafficPolicy.loadBalancer.consistentHash.httpCookie.attributes",
-            "spec.trafficPolicy.loadBalancer.consistentHash.minimumRingSize",
-            "spec.trafficPolicy.loadBalancer.localityLbSetting",
-            "spec.trafficPolicy.loadBalancer.warmup",
-            "spec.trafficPolicy.loadBalancer.warmupDurationSecs",
-            "spec.trafficPolicy.loadBalancer.zoneAwareLbSetting",
-            "spec.trafficPolicy.outlierDetection.consecutiveErrors",
-            "spec.trafficPolicy.outlierDetection.consecutiveGatewayErrors",
-            "spec.trafficPolicy.outlierDetection.consecutiveLocalOriginFailures",
-            "spec.trafficPolicy.outlierDetection.minHealthPercent",
-            "spec.trafficPolicy.outlierDetection.outlierDetectionHttpErrorCodes",
-            "spec.trafficPolicy.outlierDetection.splitExternalLocalOriginErrors",
-            "spec.trafficPolicy.portLevelSettings",
-            "spec.trafficPolicy.proxyProtocol",
-            "spec.trafficPolicy.retryBudget",
-            "spec.trafficPolicy.tls",
-            "spec.trafficPolicy.tunnel",
-        ],
+        shown: &[destination_rule::SHOWN, endpoints::SHOWN, connection_pool::SHOWN, upstream_connection::SHOWN],
+        refused: &[("spec.trafficPolicy.loadBalancer.zoneAwareLbSetting", "localityLbSetting prefers near endpoints")],
+        not_yet: &[],
     },
 ];
 
@@ -83,7 +60,7 @@ fn every_field_is_shown_or_refused_or_named_as_neither() -> Result<()> {
         leaves(&schema, "spec", &mut fields);
         writeln!(page, "\n## {kind}\n\n| field | shown by |\n| --- | --- |")?;
         for field in &fields {
-            let why = refused.iter().find(|(refused, _)| refused == field).map(|(_, why)| *why);
+            let why = refused.iter().find(|(refused, _)| covers(refused, field)).map(|(_, why)| *why);
             match (cases_of(&by_field, field), why) {
                 (Some(cases), None) => writeln!(page, "| `{field}` | {} |", cases.join(", "))?,
                 (None, Some(why)) => writeln!(page, "| `{field}` | refused: {why} |")?,
@@ -99,10 +76,13 @@ fn every_field_is_shown_or_refused_or_named_as_neither() -> Result<()> {
     }
     ensure!(lacking.is_empty(), "fields without a case:\n{}", lacking.join("\n"));
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/compatibility.md");
+    let there = std::fs::read_to_string(&path).unwrap_or_default();
+    if let Some((_, conformance)) = there.split_once(CONFORMANCE) {
+        write!(page, "\n{CONFORMANCE}{conformance}")?;
+    }
     if std::env::var_os(WRITE).is_some() {
         return Ok(std::fs::write(&path, page)?);
     }
-    let there = std::fs::read_to_string(&path).unwrap_or_default();
     ensure!(there == page, "docs/compatibility.md is not what the tests say: run `cargo xtask docs`");
     Ok(())
 }
@@ -114,9 +94,9 @@ Made by `cargo xtask docs` out of the cases in `tests/waypoint`: each is a real 
 ";
 
 /// The cases that show each field.
-fn by_field(shown: &'static [(&str, &[&str])]) -> BTreeMap<&'static str, Vec<String>> {
+fn by_field(shown: &'static [Shown]) -> BTreeMap<&'static str, Vec<String>> {
     let mut all: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for (case, fields) in shown {
+    for (case, fields) in shown.iter().copied().flatten() {
         for field in *fields {
             all.entry(*field).or_default().push(case.replace('_', " "));
         }

@@ -35,6 +35,10 @@ cases! {
     destination_rule("trafficPolicy: {loadBalancer: {consistentHash: {httpHeaderName: x-user, ringHash: {minimumRingSize: 2048}}}}") => |shop: &mut Shop| {
         sticks(shop, |shop, user| Ok(shop.get("/").with("x-user", user).lands_on("web")?.pod()))
     };
+    hash_by_ring_of_old ["spec.trafficPolicy.loadBalancer.consistentHash.minimumRingSize"]
+    destination_rule("trafficPolicy: {loadBalancer: {consistentHash: {httpHeaderName: x-user, minimumRingSize: 2048}}}") => |shop: &mut Shop| {
+        sticks(shop, |shop, user| Ok(shop.get("/").with("x-user", user).lands_on("web")?.pod()))
+    };
     hash_of_source ["spec.trafficPolicy.loadBalancer.consistentHash.useSourceIp"]
     destination_rule("trafficPolicy: {loadBalancer: {consistentHash: {useSourceIp: true}}}") => |shop: &mut Shop| {
         let first = shop.get("/").lands_on("web")?.pod();
@@ -44,11 +48,12 @@ cases! {
         Ok(())
     };
     hash_of_cookie ["spec.trafficPolicy.loadBalancer.consistentHash.httpCookie.name", "spec.trafficPolicy.loadBalancer.consistentHash.httpCookie.path",
-                    "spec.trafficPolicy.loadBalancer.consistentHash.httpCookie.ttl"]
-    destination_rule("trafficPolicy: {loadBalancer: {consistentHash: {httpCookie: {name: session, path: /, ttl: 60s}}}}") => |shop: &mut Shop| {
+                    "spec.trafficPolicy.loadBalancer.consistentHash.httpCookie.ttl", "spec.trafficPolicy.loadBalancer.consistentHash.httpCookie.attributes"]
+    destination_rule("trafficPolicy: {loadBalancer: {consistentHash: {httpCookie: {name: session, path: /, ttl: 60s, attributes: [{name: SameSite, value: Strict}]}}}}") => |shop: &mut Shop| {
         let answer = shop.get("/").lands_on("web")?;
         let cookie = answer.header("set-cookie").unwrap_or_default().to_owned();
         ensure!(cookie.starts_with("session=") && cookie.contains("Max-Age=60") && cookie.contains("Path=/"), "{cookie}");
+        ensure!(cookie.contains("; SameSite=Strict"), "{cookie}");
         let pair = cookie.split(';').next().unwrap_or_default().to_owned();
         for _ in 0..10 {
             let again = shop.get("/").with("cookie", &pair).lands_on(&answer.pod())?;

@@ -1,13 +1,13 @@
 //! A namespace shop: a waypoint, two versions of a service behind it, another service, and clients.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use ambit_tests::{ConfigDir, Netns, Process, run, until};
-use anyhow::{Context, Result, ensure};
+use ambit_tests::{ConfigDir, Netns, Process, run, until, waypoint_binary};
+use anyhow::{Context, Result};
 use tempfile::TempDir;
 
 use crate::backend::Backend;
@@ -20,6 +20,10 @@ pub(crate) const WAYPOINT: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 1);
 pub(crate) const WEB: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 10);
 /// The virtual address of `api`.
 pub(crate) const API: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 20);
+/// The virtual address of `raw`, whose server is the test itself.
+pub(crate) const RAW: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 31);
+/// Its pod.
+pub(crate) const RAW_POD: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 31);
 /// The pods behind them, with their addresses.
 const PODS: [(&str, Ipv4Addr); 3] = [
     ("web-v1", Ipv4Addr::new(10, 1, 0, 11)),
@@ -47,10 +51,7 @@ impl Scene {
         config.write("case.yaml", objects)?;
         let netns = namespace()?;
         let backends = PODS.iter().map(|(name, ip)| Backend::start(&netns, name, *ip)).collect::<Result<_>>()?;
-        let mut command = netns.command(waypoint_binary()?);
-        command.arg("--config").arg(config.path()).arg("--state").arg(folder.path().join("state"));
-        command.args(["--name", "shop/waypoint", "--address", &WAYPOINT.to_string()]);
-        let waypoint = Process::start(command, folder.path(), "waypoint")?;
+        let waypoint = Process::start(command(&netns, &config, folder.path())?, folder.path(), "waypoint")?;
         let mut scene = Self { netns, waypoint, config, folder, backends };
         scene.wait_ready()?;
         Ok(scene)
@@ -74,6 +75,23 @@ impl Scene {
         self.config.write("case.yaml", objects)
     }
 
+    /// Says of a pod whether it is ready.
+    pub(crate) fn set_ready(&self, pod: &str, is_ready: bool) -> Result<()> {
+        let change = |object: &str| match object.contains(&format!("name: {pod},")) && !is_ready {
+            true => object.replace("\"True\"", "\"False\""),
+            false => object.to_owned(),
+        };
+        self.config.write("base.yaml", &BASE.split("---\n").map(change).collect::<Vec<_>>().join("---\n"))
+    }
+
+    /// Loses packets that arrive and are like this, as a broken network does: nobody says so.
+    pub(crate) fn drop_packets(&self, like: &str) -> Result<()> {
+        for command in ["table ip lost", "chain ip lost in { type filter hook input priority 0 ; }"] {
+            run(self.netns.command("nft").args(["add", command]))?;
+        }
+        run(self.netns.command("nft").args(["add", &format!("rule ip lost in {like} drop")])).map(drop)
+    }
+
     /// Its namespace.
     pub(crate) fn netns(&self) -> &Netns {
         &self.netns
@@ -95,7 +113,24 @@ impl Scene {
         self.waypoint.errors()
     }
 
+    /// What would start another waypoint beside this one.
+    pub(crate) fn waypoint(&self) -> Result<Command> {
+        command(&self.netns, &self.config, self.folder.path())
+    }
+
+    /// The program's memory, in KiB.
+    pub(crate) fn resident(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.waypoint.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no memory")?;
+        Ok(line.trim().trim_end_matches(" kB").parse()?)
+    }
+
     /// The program.
+    pub(crate) fn program(&self) -> &Process {
+        &self.waypoint
+    }
+
+    /// The program, to be waited for.
     pub(crate) fn process(&mut self) -> &mut Process {
         &mut self.waypoint
     }
@@ -120,6 +155,13 @@ impl Drop for Scene {
     }
 }
 
+fn command(netns: &Netns, config: &ConfigDir, folder: &Path) -> Result<Command> {
+    let mut command = netns.command(waypoint_binary()?);
+    command.arg("--config").arg(config.path()).arg("--state").arg(folder.join("state"));
+    command.args(["--name", "shop/waypoint", "--address", &WAYPOINT.to_string()]);
+    Ok(command)
+}
+
 /// A namespace in which all addresses of the scene are its own.
 fn namespace() -> Result<Netns> {
     static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -134,16 +176,4 @@ fn namespace() -> Result<Netns> {
         ip(&format!("addr add 10.1.0.{last}/32 dev lo"))?;
     }
     Ok(netns)
-}
-
-/// The waypoint's binary: what `AMBIT_WAYPOINT_BINARY` names, else the release build.
-pub(crate) fn waypoint_binary() -> Result<PathBuf> {
-    let target = || match std::env::var_os("CARGO_TARGET_DIR") {
-        Some(directory) => PathBuf::from(directory),
-        None => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target"),
-    };
-    let binary =
-        std::env::var_os("AMBIT_WAYPOINT_BINARY").map_or_else(|| target().join("release/waypoint"), PathBuf::from);
-    ensure!(binary.is_file(), "no waypoint at {}: build it, or name it in AMBIT_WAYPOINT_BINARY", binary.display());
-    Ok(binary)
 }

@@ -379,7 +379,7 @@ fn tcp_lands_on(shop: &Shop, pod: &str) -> Result<()> {
 }
 
 /// A connection that begins as TLS does is passed through, to a pod whose name begins so.
-fn tls_lands_on(shop: &Shop, server_name: &str, pod: &str) -> Result<()> {
+pub(crate) fn tls_lands_on(shop: &Shop, server_name: &str, pod: &str) -> Result<()> {
     let hello = client_hello(server_name)?;
     let expected = format!("{pod}\n");
     let read = shop.client.exchange((WEB, 443), &hello, expected.len() + hello.len())?;

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use ambit_tests::{Mesh, Pod, PodSpec, Process, run, until};
+use ambit_tests::{Mesh, Pod, PodSpec, Process, run, until, waypoint_binary};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::backend::Backend;
-use crate::scene::waypoint_binary;
 
 const PATIENCE: Duration = Duration::from_secs(15);
 const CLIENT: &str = "spiffe://cluster.local/ns/shop/sa/client";

@@ -4,19 +4,16 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ambit_folder::Folder;
-use ambit_identity::CertificateAuthority;
 use ambit_runtime::{Drain, Readiness, Signals, Stop, spawn};
 use ambit_telemetry::{AccessLog, LevelControl, Metrics, Recorder};
 use anyhow::Context;
-use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::identities::Identities;
+use crate::feed::{self, Feed};
 use crate::jwt::Keys;
-use crate::manifests::Standalone;
 use crate::servers::{self, Shown};
+use crate::telemetry::LogFiles;
 use crate::upstream::Groups;
 use crate::worker::{self, WorkerParts};
 use crate::{listener, outlet};
@@ -51,9 +48,12 @@ pub(crate) async fn run(config: Config, logs: Logs) -> anyhow::Result<ExitCode> 
     ambit_sys::raise_open_files().context("cannot raise the limit on open files")?;
     let control = Control::default();
     let loaded = control.readiness.condition("configuration");
-    let identities = Identities::embedded(&config.identity, Handle::current())?;
+    let certificate = control.readiness.condition("certificate");
+    let feed = Feed::open(&config)?;
+    let identities = feed.identities.clone();
     let (outlet, published) = outlet::channel(config.name.service(), loaded);
 
+    let log_files = Arc::<LogFiles>::default();
     let parts = WorkerParts {
         published: published.clone(),
         tls: Arc::clone(&identities.tls),
@@ -61,6 +61,7 @@ pub(crate) async fn run(config: Config, logs: Logs) -> anyhow::Result<ExitCode> 
         recorder: Recorder::new(Arc::clone(&logs.metrics.traffic), logs.access.clone()),
         requests: Arc::clone(&logs.metrics.requests),
         log: logs.access.clone(),
+        log_files: Arc::clone(&log_files),
         groups: Arc::<Groups>::default(),
         keys: Arc::<Keys>::default(),
         drain: control.drain.clone(),
@@ -73,42 +74,26 @@ pub(crate) async fn run(config: Config, logs: Logs) -> anyhow::Result<ExitCode> 
         workers.push(worker::spawn(index, parts.clone(), listener)?);
     }
     drop(parts);
-    let shown = Shown { published, identities: identities.clone() };
+    let shown = Shown { published: published.clone(), identities: identities.clone() };
     servers::start(&config.servers, shown, &logs, &control)?;
 
-    let manifests = Standalone::new(config.name.clone(), config.options.clone(), outlet, logs.metrics.agent.clone());
-    follow(&config, manifests, &identities, &control);
+    spawn("certificate", &control.drain, feed::certified(published, identities, certificate));
+    feed.start(&config, outlet, logs.metrics.agent.clone(), &control);
 
     let Control { drain, readiness, stop } = control;
-    let stop = Stop { readiness: &readiness, drain: &drain, deadline: config.drain, requested: stop };
+    let (notice, deadline) = (config.notice, config.drain);
+    let stop = Stop { readiness: &readiness, drain: &drain, notice, deadline, requested: stop };
     let outcome = stop.run(async || signals.next().await, || ()).await;
     for worker in workers {
         if worker.join().is_err() {
             tracing::error!("a worker panicked");
         }
     }
+    log_files.flush(FLUSH);
     if let Some(log) = logs.access
         && !log.flush(FLUSH)
     {
         tracing::warn!("the access log could not be written to its end");
     }
     Ok(outcome.into())
-}
-
-/// Serves the folder; if it can no longer be watched the waypoint stops, rather than enforce what its users changed
-/// long ago.
-fn follow(config: &Config, manifests: Standalone, identities: &Identities, control: &Control) {
-    let roots = CertificateAuthority::roots_path(&config.identity.state);
-    let bundle = Arc::clone(&identities.bundle);
-    spawn("trust bundle", &control.drain, async move { bundle.watch(&roots).await });
-    let saved =
-        config.identity.state.join("manifests").join(format!("waypoint-{}", config.name.gateway).replace('/', "."));
-    let folder = Folder::new(config.folder.clone(), saved, manifests);
-    let stop = control.stop.clone();
-    spawn("configuration", &control.drain, async move {
-        if let Err(error) = folder.serve().await {
-            tracing::error!(error = &error as &dyn std::error::Error, "stopping: the configuration is not to be had");
-            stop.cancel();
-        }
-    });
 }

@@ -14,6 +14,9 @@ pub(crate) enum BodyError {
     /// The connection it came on broke, or its sender broke the protocol.
     #[error("the body broke off")]
     Broken(#[source] hyper::Error),
+    /// Policy would not let its request begin any more.
+    #[error("cut, since policy has changed")]
+    PolicyChanged,
     /// Its time is over.
     #[error("the body took longer than allowed")]
     TimedOut,

@@ -18,21 +18,18 @@ use std::sync::Arc;
 
 use ambit_l7::{AuthorizerProtocol, ExternalAuthorizer};
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::body::Body;
+use crate::callee::{CallError, Callee};
 use crate::connection::Connection;
-use crate::errand::{Answer, Errand, ErrandError};
 use crate::failure::error_chain;
 use crate::in_force::InForce;
-use crate::plan::{Destination, Speak};
 use crate::request::Head;
 use crate::worker::Worker;
 pub(crate) use change::Change;
+pub(crate) use messages::HeaderValue as WrittenHeader;
 pub(crate) use seen_body::BodyRefusal;
-
-/// A longer answer is none.
-const MAX_ANSWER: usize = 1 << 20;
 
 /// Whether the authorizer saw the whole body.
 const PARTIAL_BODY: HeaderName = HeaderName::from_static("x-envoy-auth-partial-body");
@@ -78,35 +75,15 @@ pub(crate) struct Denial {
 /// Why an authorizer's word is not to be had.
 #[derive(Debug, thiserror::Error)]
 enum AskError {
-    /// Its service is not there, or has no such port.
-    #[error("its service {service}:{port} does not exist")]
-    NoService {
-        /// Which.
-        service: String,
-        /// Its port.
-        port: u16,
-    },
     /// It does not answer.
     #[error(transparent)]
-    Errand(#[from] ErrandError),
-    /// Its answer says that it failed.
-    #[error("it answered {0}")]
-    Status(StatusCode),
-    /// Its gRPC answer says that it failed.
-    #[error("it answered with the gRPC status {0:?}")]
-    GrpcStatus(Option<u8>),
-    /// Its answer is no message.
-    #[error("its answer is no message of gRPC")]
-    Frame,
-    /// Its answer is another message.
-    #[error("its answer cannot be read")]
-    Message(#[from] prost::DecodeError),
+    Call(#[from] CallError),
+    /// Its answer neither consents nor refuses.
+    #[error("its answer contradicts itself")]
+    Contradiction,
     /// What it wants to be changed cannot be.
     #[error("its answer has a malformed header {0:?}")]
     Header(String),
-    /// The question cannot be put.
-    #[error("the question cannot be written")]
-    Question(#[from] http::Error),
 }
 
 /// What an authorizer answers: an answer is never an error.
@@ -124,7 +101,7 @@ pub(crate) async fn ask(
         AuthorizerProtocol::Http(http) => by_http::ask(authorizer, http, asked, &seen).await,
     };
     let verdict = said.unwrap_or_else(|error| {
-        tracing::warn!(authorizer = %authorizer.name, error = %error_chain(&error), "an authorizer cannot be asked");
+        warn(authorizer, &error);
         if authorizer.fail_open {
             return Ok(Consent::default());
         }
@@ -134,26 +111,31 @@ pub(crate) async fn ask(
     Ok((verdict, body))
 }
 
-/// Puts a question to an authorizer's service.
-async fn put(
+/// Asks an authorizer about a connection that is no HTTP; says whether it consents. One of HTTP can be asked about
+/// requests alone, so it does not.
+pub(crate) async fn ask_of_bytes(
     authorizer: &ExternalAuthorizer,
-    asked: Asked<'_>,
-    speak: Speak,
-    question: Request<Body>,
-) -> Result<Answer, AskError> {
-    let port = authorizer.port;
-    let service = asked.in_force.snapshot.service(&authorizer.service);
-    let service = service.filter(|service| service.ports.iter().any(|known| known.port == port));
-    let gone = || AskError::NoService { service: authorizer.service.to_string(), port };
-    let service = Arc::clone(service.ok_or_else(gone)?);
-    let errand = Errand {
-        policy: asked.in_force.traffic(&service.key, port, None),
-        destination: Destination::Service { service, port, subset: None },
-        speak,
-        timeout: authorizer.timeout,
-        max_body: MAX_ANSWER,
-    };
-    Ok(errand.run(asked.worker, asked.in_force, question).await?)
+    (worker, in_force): (&Rc<Worker>, &Arc<InForce>),
+    connection: &Connection,
+    server_name: Option<&str>,
+) -> bool {
+    let AuthorizerProtocol::Grpc = &authorizer.protocol else { return false };
+    match check::ask_of_bytes(authorizer, (worker, in_force), connection, server_name).await {
+        Ok(verdict) => verdict.is_ok(),
+        Err(error) => {
+            warn(authorizer, &error);
+            authorizer.fail_open
+        }
+    }
+}
+
+fn warn(authorizer: &ExternalAuthorizer, error: &AskError) {
+    tracing::warn!(authorizer = %authorizer.name, error = %error_chain(error), "an authorizer cannot be asked");
+}
+
+/// Where an authorizer is asked.
+fn callee(authorizer: &ExternalAuthorizer) -> Callee<'_> {
+    Callee { service: &authorizer.service, port: authorizer.port, timeout: authorizer.timeout }
 }
 
 fn partial(seen: &Seen) -> HeaderValue {

@@ -4,17 +4,21 @@
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::poll_fn;
+use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use ambit_hbone::TunnelStream;
+use http::header::CONNECTION;
+use http::{HeaderValue, StatusCode};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use crate::connection::Connection;
 use crate::request::{self, Exchange};
@@ -56,7 +60,15 @@ pub(crate) async fn serve_http1(worker: &Rc<Worker>, connection: Rc<Connection>,
     let handoff = Rc::new(RefCell::new(None::<Upgrade>));
     let service = service_fn(|request: http::Request<Incoming>| {
         let exchange = Exchange::new(&served, Downstream::Http1(Rc::clone(&handoff)));
-        Box::pin(async move { Ok::<_, Infallible>(request::serve(exchange, request).await) })
+        let announced = worker.drain.announced();
+        Box::pin(async move {
+            let mut answer = request::serve(exchange, request).await;
+            // So that the client opens its next connection elsewhere, rather than send a request into this one's end.
+            if announced.is_cancelled() && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(answer)
+        })
     });
     let mut serving = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -110,6 +122,7 @@ pub(crate) async fn serve_http2(worker: &Rc<Worker>, connection: Rc<Connection>,
         let exchange = Exchange::new(&served, Downstream::Http2(hyper::upgrade::on(&mut request)));
         Box::pin(async move { Ok::<_, Infallible>(request::serve(exchange, request).await) })
     });
+    let kept = Kept(Rc::new(RefCell::new(stream)));
     let serving = http2::Builder::new(OnThisThread)
         .timer(TokioTimer::new())
         .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX))
@@ -119,7 +132,7 @@ pub(crate) async fn serve_http2(worker: &Rc<Worker>, connection: Rc<Connection>,
         .max_pending_accept_reset_streams(MAX_RESET_STREAMS)
         .keep_alive_interval(PING_EVERY)
         .enable_connect_protocol()
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(kept.clone()), service);
     let mut serving = pin!(serving);
     let ended = tokio::select! {
         ended = &mut serving => ended,
@@ -130,6 +143,31 @@ pub(crate) async fn serve_http2(worker: &Rc<Worker>, connection: Rc<Connection>,
     };
     if let Err(error) = ended {
         tracing::debug!(client = %address, %error, "an HTTP/2 connection broke");
+    }
+    end(kept).await;
+}
+
+/// A stream that outlives who serves it: the last answers and GOAWAY may still be on their way then.
+#[derive(Clone)]
+struct Kept(Rc<RefCell<Rewind<TunnelStream>>>);
+
+impl AsyncRead for Kept {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.0.borrow_mut()).poll_read(cx, into)
+    }
+}
+
+impl AsyncWrite for Kept {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.0.borrow_mut()).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.0.borrow_mut()).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.0.borrow_mut()).poll_shutdown(cx)
     }
 }
 

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use ambit_l7::{HttpAuthorization, HttpTable, L7Config, RequestView, ServiceRules, TrafficPolicy};
 use ambit_model::{DEFAULT_TRUST_DOMAIN, GatewayAddress, GatewayDestination, Identity, ServiceKey, Workload};
 use ambit_state::Snapshot;
+use smallvec::{SmallVec, smallvec};
 
 use crate::connection::{Asked, Connection};
 use crate::plan::Destination;
 use crate::policy::{self, Look};
+use crate::rate_limit::{HeldBuckets, Limit};
 
 /// What is in force, at one moment. Immutable. Load once for each decision: two loads may differ.
 #[derive(Debug)]
@@ -22,6 +24,7 @@ pub(crate) struct InForce {
     pub(crate) own: Own,
     services: HashMap<ServiceKey, Arc<Compiled>>,
     default: Arc<Compiled>,
+    buckets: HeldBuckets,
 }
 
 /// Who this waypoint is.
@@ -46,6 +49,8 @@ pub(crate) struct Compiled {
     pub(crate) for_tls: Vec<Arc<HttpAuthorization>>,
     /// Policies as they are for all other connections that are no HTTP.
     pub(crate) for_tcp: Vec<Arc<HttpAuthorization>>,
+    /// How many requests there may be.
+    pub(crate) limits: Box<[Limit]>,
 }
 
 /// Rules that have a say about something, and the port by which their service knows it.
@@ -66,12 +71,13 @@ impl Governing {
 }
 
 impl Compiled {
-    fn new(rules: &Arc<ServiceRules>) -> Self {
+    fn new(rules: &Arc<ServiceRules>, limits: Box<[Limit]>) -> Self {
         Self {
             rules: Arc::clone(rules),
             http: HttpTable::new(&rules.http),
             for_tls: policy::for_connections(&rules.authorization, Look::Tls),
             for_tcp: policy::for_connections(&rules.authorization, Look::Nothing),
+            limits,
         }
     }
 }
@@ -81,21 +87,32 @@ impl InForce {
     pub(crate) fn nothing(service: ServiceKey) -> Self {
         let identity = Identity::new(DEFAULT_TRUST_DOMAIN, Arc::clone(&service.namespace), "default");
         let config = Arc::<L7Config>::default();
-        let default = Arc::new(Compiled::new(&config.default));
+        let default = Arc::new(Compiled::new(&config.default, Box::default()));
         let own = Own { service, identity, workload: None };
-        Self { snapshot: Arc::default(), config, own, services: HashMap::new(), default }
+        Self {
+            snapshot: Arc::default(),
+            config,
+            own,
+            services: HashMap::new(),
+            default,
+            buckets: HeldBuckets::default(),
+        }
     }
 
     /// What comes after this. Rules that did not change are not made ready again.
     pub(crate) fn next(&self, snapshot: Arc<Snapshot>, config: Arc<L7Config>, own: Own) -> Self {
-        let compiled = |before: Option<&Arc<Compiled>>, rules: &Arc<ServiceRules>| match before {
-            Some(before) if Arc::ptr_eq(&before.rules, rules) => Arc::clone(before),
-            Some(_) | None => Arc::new(Compiled::new(rules)),
+        let mut buckets = HeldBuckets::default();
+        let mut compiled = |before: Option<&Arc<Compiled>>, rules: &Arc<ServiceRules>| match before {
+            Some(before) if Arc::ptr_eq(&before.rules, rules) => {
+                buckets.keep(&before.limits);
+                Arc::clone(before)
+            }
+            Some(_) | None => Arc::new(Compiled::new(rules, buckets.ready(&self.buckets, rules))),
         };
         let services = config.services.iter();
         let services = services.map(|(key, rules)| (key.clone(), compiled(self.services.get(key), rules))).collect();
         let default = compiled(Some(&self.default), &config.default);
-        Self { snapshot, config, own, services, default }
+        Self { snapshot, config, own, services, default, buckets }
     }
 
     /// What is in force for a service, or for workloads asked for by their own address.
@@ -105,9 +122,9 @@ impl InForce {
 
     /// Everybody's rules that have a say about a connection: those of what was asked for, and for a workload those of
     /// its services that are bound to this waypoint, or its own address would be a way round them.
-    pub(crate) fn governing(&self, connection: &Connection) -> Vec<Governing> {
+    pub(crate) fn governing(&self, connection: &Connection) -> SmallVec<[Governing; 1]> {
         let port = connection.target.port();
-        let mut all = vec![Governing { rules: Arc::clone(self.rules(connection.to.service())), port }];
+        let mut all = smallvec![Governing { rules: Arc::clone(self.rules(connection.to.service())), port }];
         let Asked::Workload { workload, .. } = &connection.to else { return all };
         let services = self.snapshot.workload(workload).map(|workload| workload.services.iter());
         for (key, mappings) in services.into_iter().flatten().filter(|(key, _)| self.is_served(key)) {

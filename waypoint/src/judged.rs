@@ -1,7 +1,6 @@
-//! Long connections, so that each can be judged again when what is in force changes, and cut if it would be denied
-//! now. One list a worker; nothing is shared. Requests are not on it: each is judged once, when it comes. One whose
-//! answer takes long, as streams of gRPC and of events do, goes on as it was judged until it ends, also where a new
-//! policy would not let it begin any more.
+//! Long connections, and requests that go on for long (`request/again.rs`), so that each can be judged again when what
+//! is in force changes, and cut if it would be denied now. One list a worker; nothing is shared. Other requests are not
+//! on it: each is judged once, when it comes.
 //!
 //! No change is missed: a connection registers and is judged in one go without awaiting, and the list is judged
 //! again, on the same thread, after every publication.

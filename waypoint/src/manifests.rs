@@ -6,20 +6,26 @@ use std::sync::Arc;
 
 use ambit_compile::{Compiled, Input, Issue, L7Delta, L7Options, L7Services, L7Store, Options, Store};
 use ambit_folder::Manifests;
-use ambit_model::{GatewayKey, Identity, Service, ServiceKey};
+use ambit_model::{GatewayKey, Identity, Service, ServiceKey, WorkloadUid};
 use ambit_resources::{Kind, ObjectId, Parsed, TargetRef, parse_file};
+use ambit_runtime::Readiness;
 use ambit_state::Snapshot;
 use ambit_telemetry::AgentMetrics;
+use anyhow::bail;
 
+use crate::config::{Config, SourceConfig};
 use crate::in_force::Own;
-use crate::outlet::Outlet;
+use crate::outlet::{self, Outlet};
+use crate::routes;
 
 /// Who this waypoint is, as its operator says.
 #[derive(Debug, Clone)]
 pub(crate) struct Name {
     /// The Gateway it stands for.
     pub(crate) gateway: GatewayKey,
-    /// Its own address, where several endpoints have its service.
+    /// Its pod's workload, in a cluster.
+    pub(crate) pod: Option<WorkloadUid>,
+    /// Else its own address, where several endpoints have its service.
     pub(crate) address: Option<IpAddr>,
     /// The first part of its identity.
     pub(crate) trust_domain: Arc<str>,
@@ -37,9 +43,10 @@ impl Name {
     /// service account of the Gateway's name.
     pub(crate) fn find(&self, snapshot: &Snapshot) -> Own {
         let service = self.service();
-        let workload = match self.address {
-            Some(address) => snapshot.workload_by_ip(address),
-            None => snapshot.endpoints(&service).first(),
+        let workload = match (&self.pod, self.address) {
+            (Some(pod), _) => snapshot.workload(pod),
+            (None, Some(address)) => snapshot.workload_by_ip(address),
+            (None, None) => snapshot.endpoints(&service).first(),
         };
         let GatewayKey { namespace, name } = &self.gateway;
         let identity = workload.map_or_else(
@@ -57,6 +64,7 @@ pub(crate) struct Standalone {
     store: Store,
     /// For what the waypoint does.
     l7: L7Store,
+    l7_options: L7Options,
     /// The objects of each file. Of one in several, the first file's is in force.
     files: BTreeMap<String, BTreeMap<ObjectId, Parsed>>,
     /// The objects of each file that cannot be read, and what they are attached to.
@@ -83,11 +91,12 @@ impl Standalone {
     pub(crate) fn new(name: Name, options: Options, outlet: Outlet, metrics: AgentMetrics) -> Self {
         let waypoint = name.gateway.clone();
         let root_namespace = Arc::clone(&options.root_namespace);
-        let l7 = L7Store::new(L7Options { waypoint, root_namespace, ..L7Options::default() });
+        let l7_options = L7Options { waypoint, root_namespace, ..L7Options::default() };
         Self {
             name,
             store: Store::new(options),
-            l7,
+            l7: L7Store::new(l7_options.clone()),
+            l7_options,
             files: BTreeMap::new(),
             refused: BTreeMap::new(),
             services: Services::default(),
@@ -110,6 +119,7 @@ impl Standalone {
             .collect();
         let never_valid = self.refused.values().flatten().filter(|(id, _)| first(id).is_none());
         inputs.extend(never_valid.map(|(id, targets)| Input::Refused(id.clone(), targets.clone(), Vec::new())));
+        self.outlet.told(&inputs);
         let delta = self.l7.apply(inputs, [], &self.services);
         self.take_down(delta);
         let hides_policy = |id: &&ObjectId| matches!(id.kind, Kind::AuthorizationPolicy | Kind::RequestAuthentication);
@@ -127,6 +137,18 @@ impl Standalone {
         }
     }
 
+    /// Compiles all objects anew, now that the waypoint's own pod is known. Returns the services, all of them. Later on
+    /// labels stay as they are: what was valid once and is no longer would be lost with the store.
+    fn begin_again(&mut self, labels: BTreeMap<Arc<str>, Arc<str>>) -> Vec<ServiceKey> {
+        self.l7_options.labels = labels;
+        self.l7 = L7Store::new(self.l7_options.clone());
+        self.said.clear();
+        let readable = self.files.values().flat_map(BTreeMap::keys);
+        let all = readable.chain(self.refused.values().flat_map(BTreeMap::keys)).cloned().collect();
+        self.settle(all);
+        self.services.0.keys().cloned().collect()
+    }
+
     /// The services that are not as they were.
     fn replace_services(&mut self, services: &[Arc<Service>]) -> Vec<ServiceKey> {
         let now: BTreeMap<_, _> = services.iter().map(|service| (service.key.clone(), Arc::clone(service))).collect();
@@ -140,8 +162,8 @@ impl Standalone {
 
 impl Manifests for Standalone {
     fn replace_file(&mut self, name: &str, text: &str) -> Vec<Issue> {
-        let mut issues = self.store.replace_file(name, text);
         let parsed = parse_file(name, text);
+        let mut issues = self.store.replace_parsed(name, parsed.clone());
         let before = self.files.remove(name).unwrap_or_default();
         let mut touched: BTreeSet<_> = before.keys().cloned().collect();
         let mut now: BTreeMap<_, _> = BTreeMap::new();
@@ -178,13 +200,17 @@ impl Manifests for Standalone {
     fn publish(&mut self) -> Vec<Issue> {
         let Compiled { workloads, services, authorizations, mut issues, .. } = self.store.compile();
         let changed = self.replace_services(&services);
+        let before = self.outlet.current();
+        let (snapshot, _) = before.snapshot.replace_all(workloads, services, authorizations);
+        let own = self.name.find(&snapshot);
+        let changed = match own.workload.as_ref().map(|own| (*own.labels).clone()) {
+            Some(labels) if self.l7_options.labels.is_empty() && !labels.is_empty() => self.begin_again(labels),
+            Some(_) | None => changed,
+        };
         let delta = self.l7.apply([], changed, &self.services);
         self.take_down(delta);
         issues.extend(self.said.values().flatten().cloned());
         self.metrics.config_issues.set(i64::try_from(issues.len()).unwrap_or(i64::MAX));
-        let before = self.outlet.current();
-        let (snapshot, _) = before.snapshot.replace_all(workloads, services, authorizations);
-        let own = self.name.find(&snapshot);
         self.outlet.publish(Arc::new(snapshot), Arc::new(self.l7.config()), own);
         issues
     }
@@ -194,13 +220,24 @@ impl Manifests for Standalone {
     }
 }
 
+/// Reads a folder once; gives what would be in force, for people, and what is to be said about it.
+pub(crate) fn check(config: Config) -> anyhow::Result<(String, Vec<Issue>)> {
+    let SourceConfig::Folder { path, .. } = config.source else { bail!("--check-config reads a folder: --config") };
+    let (outlet, published) = outlet::channel(config.name.service(), Readiness::default().condition("configuration"));
+    let mut manifests = Standalone::new(config.name, config.options, outlet, AgentMetrics::default());
+    let mut issues = Vec::new();
+    for (name, text) in ambit_folder::read(&path)? {
+        issues.extend(manifests.replace_file(&name, &text));
+    }
+    issues.extend(manifests.publish());
+    Ok((routes::yaml(&published.load()), issues))
+}
+
 #[cfg(test)]
 mod tests {
     use ambit_l7::HttpAuthorizationAction;
-    use ambit_runtime::Readiness;
 
     use super::*;
-    use crate::outlet;
 
     #[test]
     fn a_policy_that_was_never_valid_is_closed_as_long_as_it_is_there() {
@@ -208,7 +245,7 @@ mod tests {
             metadata: {name: p, namespace: shop}\nspec:\n  \
             targetRefs: [{kind: Gateway, group: gateway.networking.k8s.io, name: waypoint}]\n  rulez: [{}]\n";
         let gateway = GatewayKey { namespace: "shop".into(), name: "waypoint".into() };
-        let name = Name { gateway, address: None, trust_domain: "cluster.local".into() };
+        let name = Name { gateway, pod: None, address: None, trust_domain: "cluster.local".into() };
         let (outlet, _published) = outlet::channel(name.service(), Readiness::default().condition("configuration"));
         let mut manifests = Standalone::new(name, Options::default(), outlet, AgentMetrics::default());
         let valid = BROKEN.replace("rulez", "rules");

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use ambit_l7::{
     Condition, ConnectionView, ExternalAuthorizer, HttpAuthorization, HttpAuthorizationAction, HttpAuthorizationRule,
-    HttpFacts, HttpRehearsal, Operation, RequestView, Source, audits, decide, rehearse, to_ask,
+    HttpFacts, HttpRehearsal, Operation, Question, RequestView, Source, audits, decide, rehearse, to_ask,
 };
 use ambit_model::DenyReason;
 use http::{HeaderMap, Method};
 
 use crate::connection::Connection;
-use crate::in_force::{Compiled, InForce};
+use crate::in_force::{Compiled, Governing, InForce};
 use crate::plan::Destination;
 use crate::worker::Worker;
 
@@ -37,37 +37,89 @@ pub(crate) enum Look {
     Nothing,
 }
 
-/// Judges a connection that is no HTTP, by the rules of what was asked for and of where it is led to, once that is
-/// known.
-pub(crate) fn judge_connection(
-    in_force: &InForce,
-    connection: &Connection,
-    destination: Option<&Destination>,
-    (view, look): (&ConnectionView<'_>, Look),
-) -> Result<(), DenyReason> {
-    if !in_force.serves(&connection.to) {
-        return Err(DenyReason::Unenrolled);
+/// A connection that is no HTTP, as policies see it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bytes<'a> {
+    /// The connection.
+    pub(crate) connection: &'a Connection,
+    /// What is visible of it.
+    pub(crate) view: ConnectionView<'a>,
+    /// What was seen of its first bytes.
+    pub(crate) look: Look,
+}
+
+impl Bytes<'_> {
+    /// Judges it, by the rules of what was asked for and of where it is led to, once that is known.
+    pub(crate) fn judge(
+        &self,
+        in_force: &InForce,
+        destination: Option<&Destination>,
+        consented: &[Arc<ExternalAuthorizer>],
+    ) -> Result<(), DenyReason> {
+        if !in_force.serves(&self.connection.to) {
+            return Err(DenyReason::Unenrolled);
+        }
+        let mut governing = in_force.governing(self.connection);
+        governing.extend(destination.and_then(|destination| in_force.led_to(self.connection, destination)));
+        governing.iter().try_for_each(|governing| {
+            self.facts(governing, |facts| judge(governing.rules.for_connections(self.look), facts, consented))
+        })
     }
-    let (method, headers) = (Method::CONNECT, HeaderMap::new());
-    let request = RequestView {
-        method: &method,
-        scheme: "",
-        authority: "",
-        path: "",
-        query: None,
-        headers: &headers,
-        connection: *view,
-    };
-    let client = &connection.client.view();
-    let mut governing = in_force.governing(connection);
-    governing.extend(destination.and_then(|destination| in_force.led_to(connection, destination)));
-    governing.iter().try_for_each(|governing| {
-        let policies = match look {
-            Look::Tls => &governing.rules.for_tls,
-            Look::Nothing => &governing.rules.for_tcp,
+
+    /// The external authorizers of what was asked for that are to be asked, and what their refusal comes to.
+    pub(crate) fn to_ask(&self, in_force: &InForce) -> Vec<(Arc<ExternalAuthorizer>, DenyReason)> {
+        let mut found = Vec::new();
+        for governing in in_force.governing(self.connection) {
+            self.facts(&governing, |facts| {
+                let to_ask = to_ask(governing.rules.for_connections(self.look), facts);
+                let each = to_ask.questions().iter().map(|of| (Arc::clone(of.authorizer), refused(of)));
+                found.extend(each);
+            });
+        }
+        found
+    }
+
+    /// Logs which AUDIT policies match it.
+    pub(crate) fn audit(&self, in_force: &InForce) {
+        for governing in in_force.governing(self.connection) {
+            self.facts(&governing, |facts| {
+                for found in audits(governing.rules.for_connections(self.look), facts) {
+                    let (policy, rule, asked) = (found.policy, found.rule, self.connection.target);
+                    let client = facts.client.identity.map(tracing::field::display);
+                    tracing::info!(target: "audit", %policy, rule, client, %asked, "an AUDIT policy matches");
+                }
+            });
+        }
+    }
+
+    /// What policies are told of it.
+    fn facts<T>(&self, governing: &Governing, does: impl FnOnce(&HttpFacts<'_>) -> T) -> T {
+        let (method, headers) = (Method::CONNECT, HeaderMap::new());
+        let request = RequestView {
+            method: &method,
+            scheme: "",
+            authority: "",
+            path: "",
+            query: None,
+            headers: &headers,
+            connection: self.view,
         };
-        judge(policies, &HttpFacts { request: &governing.seen(request), client, claims: None }, &[])
-    })
+        let client = &self.connection.client.view();
+        does(&HttpFacts { request: &governing.seen(request), client, claims: None })
+    }
+}
+
+impl Compiled {
+    fn for_connections(&self, look: Look) -> &[Arc<HttpAuthorization>] {
+        match look {
+            Look::Tls => &self.for_tls,
+            Look::Nothing => &self.for_tcp,
+        }
+    }
+}
+
+fn refused(question: &Question<'_>) -> DenyReason {
+    DenyReason::Policy { policy: question.policy.clone(), rule: question.rule }
 }
 
 /// The proof is for requests; what opens a connection is on the list of those that are judged.
@@ -78,7 +130,7 @@ fn judge(
 ) -> Result<(), DenyReason> {
     let to_ask = to_ask(policies, facts);
     if let Some(question) = to_ask.questions().iter().find(|question| !consented.contains(question.authorizer)) {
-        return Err(DenyReason::Policy { policy: question.policy.clone(), rule: question.rule });
+        return Err(refused(question));
     }
     decide(policies, facts, to_ask.all_consented()).permit().map(drop)
 }

@@ -4,32 +4,16 @@
 use std::io;
 use std::time::Duration;
 
+pub(crate) use ambit_l7::sniff::Protocol;
+use ambit_l7::sniff::{http, tls, unsaid};
 use ambit_model::AppProtocol;
 use tokio::io::AsyncRead;
 use tokio::time::timeout;
 
 use crate::rewind::Rewind;
-use crate::sni::{self, Hello};
 
-/// What a client of HTTP/2 says first (RFC 9113 §3.4).
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// Longest line that may be one of HTTP/1.
-const MAX_REQUEST_LINE: usize = 8 << 10;
 /// Longest wait for the first bytes where the port is said to speak HTTP or TLS: as long as a connection may idle.
 const LONGEST: Duration = Duration::from_secs(3600);
-
-/// What a connection speaks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Protocol {
-    /// HTTP/1.x.
-    Http1,
-    /// HTTP/2.
-    Http2,
-    /// TLS, for this server.
-    Tls(Option<String>),
-    /// Anything.
-    Tcp,
-}
 
 /// Says what a connection speaks by its first bytes; `None` as long as it cannot.
 type Guess = fn(&[u8]) -> Option<Protocol>;
@@ -67,103 +51,11 @@ fn at_end(hint: AppProtocol) -> Protocol {
     }
 }
 
-/// Which HTTP; whatever is neither is answered as HTTP/1 answers it.
-fn http(bytes: &[u8]) -> Option<Protocol> {
-    match preface(bytes) {
-        Some(true) => Some(Protocol::Http2),
-        Some(false) => Some(Protocol::Http1),
-        None => None,
-    }
-}
-
-fn tls(bytes: &[u8]) -> Option<Protocol> {
-    match sni::read(bytes) {
-        Hello::Incomplete => None,
-        Hello::Tls(name) => Some(Protocol::Tls(name)),
-        Hello::NotTls => Some(Protocol::Tcp),
-    }
-}
-
-fn unsaid(bytes: &[u8]) -> Option<Protocol> {
-    match tls(bytes) {
-        None => return None,
-        Some(Protocol::Tcp) => {}
-        Some(protocol) => return Some(protocol),
-    }
-    match preface(bytes) {
-        Some(true) => Some(Protocol::Http2),
-        Some(false) => request_line(bytes).map(|is_one| if is_one { Protocol::Http1 } else { Protocol::Tcp }),
-        None => None,
-    }
-}
-
-/// Whether HTTP/2 begins so; `None` as long as it may.
-fn preface(bytes: &[u8]) -> Option<bool> {
-    let length = bytes.len().min(PREFACE.len());
-    if bytes.get(..length) != PREFACE.get(..length) {
-        return Some(false);
-    }
-    (length == PREFACE.len()).then_some(true)
-}
-
-/// Whether the first line is one of HTTP/1; `None` as long as it may be. Servers pass over empty lines in front of
-/// it (RFC 9112 §2.2).
-fn request_line(bytes: &[u8]) -> Option<bool> {
-    let begin = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(bytes.len());
-    if begin > MAX_REQUEST_LINE {
-        return Some(true);
-    }
-    let bytes = bytes.get(begin..).unwrap_or_default();
-    let is_method = |byte: &u8| byte.is_ascii_uppercase() || matches!(byte, b'-' | b'_');
-    let method = bytes.iter().position(|byte| !is_method(byte)).unwrap_or(bytes.len());
-    if method > 32 || (method < bytes.len() && (method == 0 || bytes.get(method) != Some(&b' '))) {
-        return Some(false);
-    }
-    match bytes.iter().position(|byte| *byte == b'\n') {
-        Some(end) => {
-            let line = bytes.get(..end).unwrap_or_default();
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            Some(line.ends_with(b" HTTP/1.1") || line.ends_with(b" HTTP/1.0"))
-        }
-        None if bytes.len() > MAX_REQUEST_LINE => Some(true),
-        None => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
     use tokio::io::AsyncWriteExt;
 
     use super::*;
-
-    #[test]
-    fn protocols_are_known_by_their_first_bytes() {
-        use Protocol::{Http1, Http2, Tcp};
-        for (bytes, expected) in [
-            (&b""[..], None),
-            (b"P", None),
-            (b"PRI * HTTP/2", None),
-            (PREFACE, Some(Http2)),
-            (b"PRI * HTTP/2.0\r\n\r\nSX", Some(Tcp)),
-            (b"POST /x HTTP/1.1\r\n", Some(Http1)),
-            (b"M-SEARCH * HTTP/1.0\n", Some(Http1)),
-            (b"GET /x", None),
-            (b"\r\n", None),
-            (b"\r\n\nGET /x", None),
-            (b"\r\n\nGET /x HTTP/1.1\r\n", Some(Http1)),
-            (b"\r\nhello\r\n", Some(Tcp)),
-            (b"GET x\r\n", Some(Tcp)),
-            (b"*1\r\n$4\r\nPING\r\n", Some(Tcp)),
-            (b"get / HTTP/1.1\r\n", Some(Tcp)),
-            (b" / HTTP/1.1\r\n", Some(Tcp)),
-            (&[0x16], None),
-            (&[0x16, 9], Some(Tcp)),
-        ] {
-            assert_eq!(unsaid(bytes), expected, "{}", bytes.escape_ascii());
-        }
-        assert_eq!(http(b"hello"), Some(Http1));
-    }
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_waits_for_its_server_is_not_kept_waiting() {
@@ -186,13 +78,5 @@ mod tests {
         };
         let (found, ()) = tokio::join!(detect(&mut stream, AppProtocol::Unknown, LONGEST), feeding);
         assert_eq!((found.unwrap(), stream.seen()), (Protocol::Http1, &b"GET / HTTP/1.1\r\n"[..]));
-    }
-
-    proptest! {
-        #[test]
-        fn never_panics(bytes: Vec<u8>, text in "[A-Z]{0,40}( /[a-z]{0,9})?( HTTP/1\\.[01])?\r?\n?") {
-            unsaid(&bytes);
-            unsaid(text.as_bytes());
-        }
     }
 }

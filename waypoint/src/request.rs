@@ -8,17 +8,19 @@
 //! | 6 token | `token.rs` | its claims, or 401 |
 //! | 7 authorizers, policy | `consent.rs`, `policy.rs` | an `HttpPermit`, or 403 |
 //! | 8 route | `ambit_l7::HttpTable` | a rule, or 404 |
-//! | 9 fault, CORS, redirect | `fault.rs`, `ambit_l7` | an answer at once, or none |
+//! | 9 CORS, limits, fault, redirect | `limits.rs`, `fault.rs`, `ambit_l7` | an answer at once, or none |
 //! | 10 policy of where it leads, changes, copies | `led.rs`, `forward.rs` | the request as the backend sees it |
 //! | 11 upstream | `upstream.rs` | an answer, or 50x |
 //! | 12 changes | `forward.rs` | the answer as the client sees it |
 //! | 13 record | `recorded.rs`, `ambit_telemetry` | one log line, one set of counters |
 
+mod again;
 mod consent;
 mod fault;
 mod forward;
 mod head;
 mod led;
+mod limits;
 mod recorded;
 mod refusal;
 mod token;
@@ -29,10 +31,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ambit_l7::{
-    Claims, Cors, ExternalAuthorizer, HttpAction, HttpFacts, HttpPermit, HttpRule, Preflight, RequestView, grpc,
+    Claims, Cors, ExternalAuthorizer, HttpAction, HttpPermit, HttpRule, Preflight, RateLimit, RequestView, grpc,
 };
-use ambit_model::DenyReason;
-use ambit_telemetry::{Direction, Flow, Party, RequestRecord, ResponseFlag, SecurityPolicy};
+use ambit_telemetry::{Direction, Flow, Party, ResponseFlag, SecurityPolicy};
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
@@ -43,15 +44,15 @@ use crate::body::Body;
 use crate::connection::Connection;
 use crate::external::Change;
 use crate::http::Served;
-use crate::in_force::InForce;
+use crate::in_force::{Governing, InForce};
 use crate::judged::Registered;
 use crate::plan::{Answer, ByteStream, Destination, Happened};
-use crate::policy;
+use crate::telemetry::{self, Record};
 use crate::upgrade::{Downstream, Upgrade};
 use crate::worker::Worker;
+use again::Cut;
 use forward::Says;
 pub(crate) use head::Head;
-use head::Switch;
 use recorded::{Counted, Counts, Recorded};
 use refusal::Refusal;
 
@@ -66,15 +67,17 @@ pub(crate) struct Exchange {
     /// One for the whole request.
     in_force: Arc<InForce>,
     downstream: Downstream,
-    record: RequestRecord,
+    record: Record,
     /// When the answer must have ended.
     deadline: Option<Instant>,
     /// What its tokens say.
     claims: Vec<Rc<Claims>>,
     /// Who was asked, and consented.
     consented: Vec<Arc<ExternalAuthorizer>>,
-    /// What they want the client to see with the answer.
+    /// What they, and those who count, want the client to see with the answer.
     to_client: Vec<Change>,
+    /// Limits that have counted it.
+    counted: Vec<Arc<RateLimit>>,
 }
 
 /// What becomes of a request.
@@ -104,6 +107,9 @@ pub(crate) async fn serve(mut exchange: Exchange, request: Request<Incoming>) ->
     record.facts.flags.remove(ResponseFlag::DownstreamConnectionTermination);
     record.facts.status = response.status().as_u16();
     record.facts.grpc_status = grpc::status(response.headers()).map(u16::from);
+    if let Some(report) = &mut record.observer {
+        report.response_headers.clone_from(response.headers());
+    }
     match upgraded {
         Some((server, registered)) => {
             Upgrade { server, registered, record }.begin(&worker, downstream);
@@ -122,8 +128,12 @@ async fn relay(exchange: &mut Exchange, parts: Parts, body: Body) -> Result<Repl
     let rules = Arc::clone(in_force.rules(connection.to.service()));
     let mut head = Head::read(parts, in_force.config.path_normalization, &connection.host())?;
     introduce(&mut head, connection.client.address.ip());
+    if let Some(report) = &mut exchange.record.observer {
+        report.trace(&mut head.parts.headers);
+    }
     let client = connection.client.view();
-    let (permit, body) = judge(exchange, &mut head, body).await?;
+    let governing = in_force.governing(&connection);
+    let (permit, body) = judge(exchange, &governing, &mut head, body).await?;
     let matched = rules.http.decide(&head.view(&connection), &client);
     if matched.is_none() && !rules.http.rules().is_empty() {
         return Err(Refusal::no_route());
@@ -132,10 +142,11 @@ async fn relay(exchange: &mut Exchange, parts: Parts, body: Body) -> Result<Repl
     exchange.record.facts.route = rule.map(route_name);
     let origin = head.parts.headers.get(header::ORIGIN).cloned();
     let cors = rule.and_then(|rule| rule.cors.as_ref());
+    preflight(cors, &head.view(&connection))?;
+    limits::admit(exchange, &governing, &mut head, rule.map(|rule| &rule.origin)).await?;
     let onward = match matched.as_ref().map(|matched| (&matched.rule.action, matched)) {
         None => None,
         Some((action, matched)) => {
-            preflight(cors, &head.view(&connection))?;
             fault::inject(&exchange.worker, &matched.rule.fault, &mut exchange.record.facts.flags).await?;
             match action {
                 HttpAction::Forward(onward) => Some(onward),
@@ -156,20 +167,31 @@ async fn relay(exchange: &mut Exchange, parts: Parts, body: Body) -> Result<Repl
     let says = Says { rule: matched.map(|matched| (&**matched.rule, matched.path)), forward: onward };
     let (answer, registered) = forward::forward(exchange, says, head, body, permit).await?;
     let Answer { mut response, upgraded, .. } = answer;
+    let (upgraded, registered) = match (upgraded, registered) {
+        (Some(upgraded), Some(registered)) => (Some((upgraded, registered)), None),
+        (_, registered) => (None, registered),
+    };
+    if let Some(registered) = registered {
+        response = response.map(|body| Cut::around(body, registered));
+    }
     if let Some(cors) = cors {
         cors.apply(origin.as_ref(), response.headers_mut());
     }
     exchange.record.facts.details = "via_upstream".to_owned();
-    Ok(Reply { response, upgraded: upgraded.zip(registered) })
+    Ok(Reply { response, upgraded })
 }
 
 /// Steps 6 and 7, for all whose rules have a say.
-async fn judge(exchange: &mut Exchange, head: &mut Head, mut body: Body) -> Result<(HttpPermit, Body), Refusal> {
-    let governing = exchange.in_force.governing(&exchange.connection);
-    exchange.claims = token::check(&exchange.worker, &governing, head).await?;
+async fn judge(
+    exchange: &mut Exchange,
+    governing: &[Governing],
+    head: &mut Head,
+    mut body: Body,
+) -> Result<(HttpPermit, Body), Refusal> {
+    exchange.claims = token::check(&exchange.worker, governing, head).await?;
     let claims = exchange.claims.clone();
     let mut permit = None;
-    for governing in &governing {
+    for governing in governing {
         let claims = token::of(&claims, &governing.rules);
         let (given, whole) = consent::judge(exchange, governing, head, body, claims).await?;
         (permit, body) = (Some(given), whole);
@@ -265,7 +287,7 @@ impl Exchange {
         flow.security = SecurityPolicy::MutualTls;
         flow.source = connection.client.party();
         flow.service = connection.to.service().and_then(|service| in_force.snapshot.service(service)).cloned();
-        let record = RequestRecord::open(flow, Arc::clone(&worker.requests), worker.log.clone());
+        let record = telemetry::open(&worker, &connection, &in_force, flow);
         Self {
             worker,
             connection,
@@ -276,6 +298,7 @@ impl Exchange {
             claims: Vec::new(),
             consented: Vec::new(),
             to_client: Vec::new(),
+            counted: Vec::new(),
         }
     }
 
@@ -284,12 +307,16 @@ impl Exchange {
         let text = |name: &HeaderName| {
             parts.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
         };
+        let is_told = self.record.is_told();
         let facts = &mut self.record.facts;
         facts.is_grpc = grpc::is_grpc(&parts.headers);
         // Until there is an answer: when a client leaves before it, the request is dropped where it is.
         facts.flags.insert(ResponseFlag::DownstreamConnectionTermination);
         facts.details = "downstream_remote_disconnect".to_owned();
-        if self.worker.log.is_some() {
+        if let Some(report) = &mut self.record.observer {
+            report.request_headers.clone_from(&parts.headers);
+        }
+        if is_told {
             facts.method = parts.method.to_string();
             facts.path = parts.uri.path_and_query().map_or_else(String::new, ToString::to_string);
             facts.protocol = match parts.version {
@@ -326,32 +353,11 @@ impl Exchange {
         facts.flags = facts.flags.union(happened.flags);
         facts.upstream_host = happened.address.map(|address| address.to_string());
         facts.upstream_time = Some(took);
+        if let Some(report) = &mut self.record.observer {
+            report.went_on(took);
+        }
         let identity = happened.endpoint.as_ref().map(|endpoint| endpoint.identity.clone());
         self.record.flow.destination = Party { workload: happened.endpoint.clone(), identity };
-    }
-
-    /// Puts a request that is to become a stream of bytes on the list of those that are judged again.
-    fn register(&self, head: &Head, destination: &Destination) -> Result<Option<Registered>, Refusal> {
-        if head.switch == Switch::No {
-            return Ok(None);
-        }
-        let (connection, head, destination) = (Rc::clone(&self.connection), head.clone(), destination.clone());
-        let (claims, consented) = (self.claims.clone(), self.consented.clone());
-        let judge = move |in_force: &Arc<InForce>| {
-            if !in_force.serves(&connection.to) {
-                return Err(DenyReason::Unenrolled);
-            }
-            let client = &connection.client.view();
-            for governing in in_force.governing(&connection) {
-                let request = &governing.seen(head.view(&connection));
-                let facts = HttpFacts { request, client, claims: token::of(&claims, &governing.rules) };
-                policy::judge_again(&governing.rules, &facts, &consented)?;
-            }
-            led::judge(in_force, &connection, &destination, (&head, &claims))
-        };
-        // By now, and not by what was in force when the request came: there may have been waiting since.
-        let admitted = self.worker.connections.admit(&self.worker.in_force(), judge);
-        admitted.map(Some).map_err(|reason| Refusal::denied(&reason))
     }
 }
 

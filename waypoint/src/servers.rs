@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use ::http::{Method, StatusCode};
+use ambit_identity::Identities;
 use ambit_runtime::http::{Reply, Routes, json, text};
 use ambit_runtime::{Drain, admin, http, metrics, readiness, spawn};
 use anyhow::Context;
@@ -12,7 +13,6 @@ use tokio::net::TcpListener;
 
 use crate::app::{Control, Logs};
 use crate::config::ServerConfig;
-use crate::identities::Identities;
 use crate::outlet::Published;
 use crate::{explain, routes};
 
@@ -30,9 +30,12 @@ pub(crate) fn start(config: &ServerConfig, shown: Shown, logs: &Logs, control: &
     let page = admin::bind(config.admin)?;
     let (dumped, routed, explained) = (shown.clone(), shown.clone(), shown);
     let dump = admin::routes(logs.level.clone(), control.stop.clone())
-        .add(Method::GET, "/config_dump", "workloads, services, policies, certificates (no keys)", move |_| {
-            dumped.dump()
-        })
+        .add(
+            Method::GET,
+            "/config_dump",
+            "workloads, services, users' objects, routes, certificates (no keys)",
+            move |_| dumped.dump(),
+        )
         .add(Method::GET, "/routes", "what is in force for requests and connections, as YAML", move |_| {
             text(StatusCode::OK, routes::yaml(&routed.published.load()))
         })
@@ -59,6 +62,7 @@ impl Shown {
         let mut dump = in_force.snapshot.dump();
         if let Value::Object(dump) = &mut dump {
             dump.insert("version".to_owned(), self.published.version().into());
+            dump.insert("objects".to_owned(), self.published.told().into());
             dump.insert("identity".to_owned(), in_force.own.identity.to_string().into());
             let identities = &self.identities;
             let certificates = ambit_identity::dump(&identities.certificates, &identities.bundle);

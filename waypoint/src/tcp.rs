@@ -3,7 +3,7 @@
 //! | step | file | gives |
 //! | --- | --- | --- |
 //! | 1 to 3 | `listener.rs`, `tunnel.rs`, `protocol.rs` | a connection of a client |
-//! | 4 policy | `policy.rs` | leave to go on |
+//! | 4 policy, asking others | `policy.rs`, `external.rs` | leave to go on |
 //! | 5 route, policy of where it leads | `ambit_l7::decide_tls`, `decide_tcp`, `judged.rs` | a backend, its place among the open connections |
 //! | 6 upstream | `upstream.rs` | a stream to an endpoint |
 //! | 7 bytes | `pump.rs` | bytes |
@@ -16,21 +16,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ambit_hbone::TunnelStream;
-use ambit_l7::{Backend, ConnectionView, choose, decide_tcp, decide_tls};
-use ambit_model::{CloseReason, DenyReason};
+use ambit_l7::{Backend, ConnectionView, ExternalAuthorizer, choose, decide_tcp, decide_tls};
+use ambit_model::CloseReason;
 use ambit_telemetry::{ConnectionRecord, Direction, Party, SecurityPolicy};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::connection::Connection;
-use crate::destination;
 use crate::in_force::InForce;
 use crate::judged::Registered;
 use crate::plan::{Connected, Destination, Failure, FailureReason, Plan, Speak};
-use crate::policy::{self, Look};
+use crate::policy::{Bytes, Look};
 use crate::pump::pump;
 use crate::rewind::Rewind;
+use crate::telemetry::ConnectionReport;
 use crate::upstream;
 use crate::worker::Worker;
+use crate::{destination, external};
 
 /// How often a long connection's bytes are added to the metrics: a scrape sees what passed before it.
 const COUNT_EVERY: Duration = Duration::from_secs(10);
@@ -47,7 +48,11 @@ pub(crate) enum Seen {
 /// Serves one connection.
 pub(crate) async fn serve(worker: &Rc<Worker>, connection: Rc<Connection>, stream: Rewind<TunnelStream>, seen: Seen) {
     let mut record = worker.recorder.open(Direction::Waypoint, connection.client.address);
+    let report = ConnectionReport::open(worker, &connection, &mut record);
     let result = relay(worker, &connection, stream, &seen, &mut record).await;
+    if let Some(report) = report {
+        report.close(&connection, view(&connection, &seen).server_name, &record, result.as_ref().copied());
+    }
     record.close(result.as_ref().copied());
 }
 
@@ -60,12 +65,15 @@ async fn relay(
 ) -> Result<(), CloseReason> {
     let in_force = worker.in_force();
     describe(record, connection, &in_force);
-    judge(&in_force, connection, seen, None).map_err(CloseReason::Denied)?;
+    bytes(connection, seen).audit(&in_force);
+    let consented = ask(worker, &in_force, connection, seen).await?;
+    bytes(connection, seen).judge(&in_force, None, &consented).map_err(CloseReason::Denied)?;
     let backend = route(worker, &in_force, connection, seen)?;
     let (destination, policy) = destination::of(&in_force, connection, backend.as_ref())?;
     let judge = {
         let (connection, seen, destination) = (Rc::clone(connection), seen.clone(), destination.clone());
-        move |in_force: &Arc<InForce>| judge(in_force, &connection, &seen, Some(&destination))
+        // Who consented is not asked again.
+        move |in_force: &Arc<InForce>| bytes(&connection, &seen).judge(in_force, Some(&destination), &consented)
     };
     let registered = worker.connections.admit(&in_force, judge).map_err(CloseReason::Denied)?;
     let plan = Plan {
@@ -111,15 +119,32 @@ fn view<'a>(connection: &Connection, seen: &'a Seen) -> ConnectionView<'a> {
     ConnectionView { destination_ip, port, server_name }
 }
 
-/// Judges the connection: also later, by what is in force then.
-fn judge(
-    in_force: &InForce,
+/// What policies see of the connection: also later, by what is in force then.
+fn bytes<'a>(connection: &'a Connection, seen: &'a Seen) -> Bytes<'a> {
+    let look = if matches!(seen, Seen::Tls(_)) { Look::Tls } else { Look::Nothing };
+    Bytes { connection, view: view(connection, seen), look }
+}
+
+/// Asks the external authorizers that must be asked. Those of where the connection is led to are not: without their
+/// consent it is refused.
+async fn ask(
+    worker: &Rc<Worker>,
+    in_force: &Arc<InForce>,
     connection: &Connection,
     seen: &Seen,
-    destination: Option<&Destination>,
-) -> Result<(), DenyReason> {
-    let look = if matches!(seen, Seen::Tls(_)) { Look::Tls } else { Look::Nothing };
-    policy::judge_connection(in_force, connection, destination, (&view(connection, seen), look))
+) -> Result<Vec<Arc<ExternalAuthorizer>>, CloseReason> {
+    let mut consented = Vec::new();
+    for (authorizer, refusal) in bytes(connection, seen).to_ask(in_force) {
+        if consented.contains(&authorizer) {
+            continue;
+        }
+        let view = view(connection, seen);
+        if !Box::pin(external::ask_of_bytes(&authorizer, (worker, in_force), connection, view.server_name)).await {
+            return Err(CloseReason::Denied(refusal));
+        }
+        consented.push(authorizer);
+    }
+    Ok(consented)
 }
 
 /// The backend that a rule chooses; `None` where no rule does: what was asked for.

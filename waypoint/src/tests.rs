@@ -1,6 +1,7 @@
 //! A real waypoint, with real connections: a client's tunnel in, a plain backend out.
 
 mod authorizers;
+mod long;
 mod mesh;
 mod tokens;
 mod ways_round;

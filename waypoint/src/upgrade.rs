@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 
-use ambit_telemetry::{Bytes, RequestRecord, ResponseFlag};
+use ambit_telemetry::{Bytes, ResponseFlag};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::judged::Registered;
 use crate::plan::ByteStream;
 use crate::pump::pump;
+use crate::telemetry::Record;
 use crate::worker::Worker;
 
 /// How the client's side of a connection is had once it has switched.
@@ -30,7 +31,7 @@ pub(crate) struct Upgrade {
     /// Its place among those that are judged again.
     pub(crate) registered: Registered,
     /// The request's record, which is closed with the connection.
-    pub(crate) record: RequestRecord,
+    pub(crate) record: Record,
 }
 
 impl Upgrade {

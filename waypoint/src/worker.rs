@@ -21,6 +21,7 @@ use crate::judged::OpenConnections;
 use crate::jwt::{self, Keys, Tokens};
 use crate::listener;
 use crate::outlet::Published;
+use crate::telemetry::{Exports, LogFiles};
 use crate::upstream::{self, Groups, Upstreams};
 
 /// What every worker is given.
@@ -38,6 +39,8 @@ pub(crate) struct WorkerParts {
     pub(crate) requests: Arc<Requests>,
     /// Where requests are logged; none when it is switched off.
     pub(crate) log: Option<AccessLog>,
+    /// Files of logs that objects name.
+    pub(crate) log_files: Arc<LogFiles>,
     /// Stop order.
     pub(crate) drain: Drain,
     /// What it may have open.
@@ -72,6 +75,10 @@ pub(crate) struct Worker {
     pub(crate) requests: Arc<Requests>,
     /// Where requests are logged; none when it is switched off.
     pub(crate) log: Option<AccessLog>,
+    /// Files of logs that objects name.
+    pub(crate) log_files: Arc<LogFiles>,
+    /// What waits for collectors.
+    pub(crate) exports: Exports,
     /// Stop order.
     pub(crate) drain: Drain,
     /// What it may have open.
@@ -90,6 +97,8 @@ pub(crate) struct Worker {
     pub(crate) rng: RefCell<SmallRng>,
     /// When a dry-run policy's denial was last logged.
     pub(crate) dry_run_logged: Cell<Option<Instant>>,
+    /// When it was last logged that a rate limit service could not be asked.
+    pub(crate) limits_logged: Cell<Option<Instant>>,
 }
 
 impl Worker {
@@ -107,6 +116,8 @@ impl Worker {
             recorder: parts.recorder,
             requests: parts.requests,
             log: parts.log,
+            log_files: parts.log_files,
+            exports: Exports::default(),
             drain: parts.drain,
             limits: parts.limits,
             tunnels: Cell::default(),
@@ -116,6 +127,7 @@ impl Worker {
             connections: Rc::default(),
             rng: RefCell::new(SmallRng::from_rng(&mut rand::rng())),
             dry_run_logged: Cell::default(),
+            limits_logged: Cell::default(),
         })
     }
 }
@@ -137,6 +149,7 @@ async fn run(parts: WorkerParts, listener: TcpListener) {
     worker.drain.cut_off().cancelled().await;
     // Cut connections write their last log line on their next turn.
     tokio::task::yield_now().await;
+    worker.exports.flush(&worker).await;
 }
 
 /// Acts on each change of what is in force.

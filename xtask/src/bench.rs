@@ -6,6 +6,7 @@ mod control_plane;
 mod enforcement;
 mod footprint;
 mod held;
+mod l7;
 mod load;
 mod machine;
 mod measure;
@@ -39,6 +40,8 @@ pub(crate) struct Args {
 enum Subject {
     /// Between pods of two nodes: throughput, latency, connections, CPU, memory, enforcement.
     L4(L4),
+    /// The waypoint beside Envoy: requests per CPU second, latency, memory, changes of routes.
+    L7(l7::Options),
     /// A real API server, thousands of pods as objects, a stream for each of many nodes.
     ControlPlane(control_plane::Options),
 }
@@ -89,6 +92,7 @@ impl L4 {
 pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.subject {
         Subject::L4(options) => l4(options),
+        Subject::L7(options) => l7::run(options),
         Subject::ControlPlane(options) => control_plane::run(options),
     }
 }

@@ -42,7 +42,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     if !args.no_tests {
         outcomes.extend(test::run_parts(&test::Args::ci()));
-        println!("\nleft out: the cluster suite; `cargo xtask test cluster` runs it");
+        println!("\nleft out: the cluster; `cargo xtask test cluster conformance` runs its suites");
     }
     test::conclude(&outcomes);
     Ok(())

@@ -9,6 +9,7 @@ mod cgroups;
 mod control_plane;
 mod dns;
 mod down;
+mod gateway_api;
 mod kubeconfig;
 mod layout;
 mod mounts;
@@ -87,13 +88,23 @@ pub(crate) fn is_up() -> bool {
 }
 
 /// What commands for the cluster need in their environment.
-pub(crate) fn environment() -> Result<[(&'static str, OsString); 3]> {
+pub(crate) fn environment() -> Result<[(&'static str, OsString); 4]> {
     shell::environment()
 }
 
 /// Where Helm is, which is built if need be.
 pub(crate) fn helm() -> Result<PathBuf> {
-    build::helm()
+    build::one("helm")
+}
+
+/// Where fortio is, which is built if need be.
+pub(crate) fn fortio() -> Result<PathBuf> {
+    build::one("fortio")
+}
+
+/// The folder with the Gateway API's definitions, which are fetched if need be.
+pub(crate) fn gateway_api() -> Result<PathBuf> {
+    gateway_api::definitions()
 }
 
 /// The folder with Kubernetes' programs, which are built if need be.

@@ -6,6 +6,7 @@ mod leftovers;
 mod scenes;
 mod show;
 mod stage;
+mod waypoint;
 
 use std::io::Write as _;
 
@@ -14,6 +15,7 @@ use anyhow::Result;
 use scenes::Scenes;
 use show::Show;
 use stage::Stage;
+use waypoint::Act;
 
 /// How the demo is to run.
 #[derive(Debug, clap::Args)]
@@ -58,6 +60,14 @@ fn play(show: &mut Show, keep: bool) -> Result<Option<String>> {
     show.step("A policy file cuts the open connection and the next one", || scenes.policy())?;
     show.step("A killed agent means refusal, never plaintext", || scenes.kill())?;
     show.step("Started again, the agent serves again", || scenes.restart())?;
+    let mut act = Act::new(&mut stage);
+    show.step("A waypoint comes before the Service api", || act.set())?;
+    show.step("A canary gets all testers and a tenth of the others", || act.canary())?;
+    show.step("Retries hide a flaky server", || act.retries())?;
+    show.step("A delay is put in on purpose", || act.delay())?;
+    show.step("A circuit breaker opens under load and closes again", || act.circuit_breaker())?;
+    show.step("A forged token is refused", || act.tokens())?;
+    let mut scenes = Scenes::new(&mut stage);
     show.step("Without its label the pod talks plainly, its process never restarted", || scenes.unlabel())?;
     if !keep {
         show.step("Nothing is left", || stage.strike())?;

@@ -14,7 +14,11 @@ pub(crate) struct Args {
 }
 
 /// The pages, and the package whose program prints each.
-const PAGES: [(&str, &str); 2] = [("docs/configuration.md", "ztunnel"), ("docs/control-plane.md", "control-plane")];
+const PAGES: [(&str, &str); 3] = [
+    ("docs/configuration.md", "ztunnel"),
+    ("docs/waypoint.md", "waypoint"),
+    ("docs/control-plane.md", "control-plane"),
+];
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     PAGES.iter().try_for_each(|(page, package)| write(args, page, package))?;

@@ -71,7 +71,10 @@ struct Content {
     user: &'static str,
 }
 
-const ALL: [Content; 2] = [
+/// Nobody in particular.
+const NOBODY: &str = "65532:65532";
+
+const ALL: [Content; 3] = [
     Content {
         name: "ztunnel",
         packages: &["ztunnel", "cni"],
@@ -80,7 +83,8 @@ const ALL: [Content; 2] = [
         // It is root on its node or nothing.
         user: "0:0",
     },
-    Content { name: "ambitd", packages: &["control-plane"], programs: &["ambitd"], embedded: &[], user: "65532:65532" },
+    Content { name: "ambitd", packages: &["control-plane"], programs: &["ambitd"], embedded: &[], user: NOBODY },
+    Content { name: "waypoint", packages: &["waypoint"], programs: &["waypoint"], embedded: &[], user: NOBODY },
 ];
 
 impl Content {

@@ -1,13 +1,14 @@
 //! `test`: every suite, each with what it needs. A suite that cannot run fails; nothing is skipped.
 
 mod cluster;
+mod conformance;
 mod docs;
 mod fuzz;
 mod packaging;
 mod part;
 mod tally;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -35,7 +36,8 @@ pub(crate) struct Args {
 impl Args {
     /// What CI runs: all but the cluster, which takes longer than all else together, and is run by hand.
     pub(crate) fn ci() -> Self {
-        Self { parts: Part::ALL.into_iter().filter(|part| *part != Part::Cluster).collect(), seconds: 15 }
+        let on_cluster = |part: &Part| matches!(part, Part::Cluster | Part::Conformance);
+        Self { parts: Part::ALL.into_iter().filter(|part| !on_cluster(part)).collect(), seconds: 15 }
     }
 }
 
@@ -55,15 +57,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 /// Runs the parts, each to its end whatever became of those before it.
 pub(crate) fn run_parts(args: &Args) -> Vec<Outcome> {
     let parts = if args.parts.is_empty() { Part::ALL.to_vec() } else { args.parts.clone() };
-    let agent = match prepare(&parts) {
-        Ok(agent) => agent,
+    let programs = match prepare(&parts) {
+        Ok(programs) => programs,
         Err(error) => {
             eprintln!("error: preparing the tests: {error:#}");
             let failed = Outcome { name: "preparation".to_owned(), tally: Tally::FAILED, took: Duration::ZERO };
             return vec![failed];
         }
     };
-    parts.into_iter().map(|part| measure(part.name(), || run_part(part, args, &agent))).collect()
+    parts.into_iter().map(|part| measure(part.name(), || run_part(part, args, &programs))).collect()
 }
 
 /// Runs `work` as one line of the table; an error that is not a test's counts as one failure.
@@ -92,8 +94,14 @@ pub(crate) fn conclude(outcomes: &[Outcome]) {
     }
 }
 
-/// Installs and builds what the parts need, once; gives the agent to start.
-fn prepare(parts: &[Part]) -> Result<PathBuf> {
+/// What the suites start.
+struct Programs {
+    agent: PathBuf,
+    fortio: Option<PathBuf>,
+}
+
+/// Installs and builds what the parts need, once.
+fn prepare(parts: &[Part]) -> Result<Programs> {
     let mut wanted: Vec<_> = parts.iter().flat_map(|part| part.packages()).copied().collect();
     wanted.sort_unstable();
     wanted.dedup();
@@ -108,39 +116,43 @@ fn prepare(parts: &[Part]) -> Result<PathBuf> {
         // No optimised build: nothing is measured, and its dependencies are there already.
         command::run(cargo().args(["build", "--package=waypoint"]))?;
     }
+    let fortio = parts.iter().any(|part| part.needs_fortio()).then(crate::cluster::fortio).transpose()?;
     // With the cluster there is an agent in an image: one build for all suites.
     if parts.contains(&Part::Cluster) {
         images::build(&images::Args::quick())?;
-        return Ok(workspace::target_dir()?.join("images/ztunnel/ztunnel"));
+        return Ok(Programs { agent: workspace::target_dir()?.join("images/ztunnel/ztunnel"), fortio });
     }
     if parts.iter().any(|part| part.needs_agent()) {
         command::run(cargo().args(["build", "--release", "--package=ztunnel"]))?;
     }
-    Ok(workspace::target_dir()?.join("release/ztunnel"))
+    Ok(Programs { agent: workspace::target_dir()?.join("release/ztunnel"), fortio })
 }
 
-fn run_part(part: Part, args: &Args, agent: &Path) -> Result<Tally> {
+fn run_part(part: Part, args: &Args, programs: &Programs) -> Result<Tally> {
     match part {
-        Part::Unit => cargo_test(&["--workspace", "--exclude=ambit-tests"], &[], agent),
+        Part::Unit => cargo_test(&["--workspace", "--exclude=ambit-tests"], &[], programs),
         Part::Docs => Ok(docs::check()),
         Part::Fuzz => fuzz::run(args.seconds),
         Part::Packaging => Ok(packaging::check()),
         Part::Cluster => cluster::run(),
+        Part::Conformance => conformance::run(),
         // Each scene has a namespace and a waypoint of its own.
-        Part::Waypoint => cargo_test(&["--package=ambit-tests", "--test", part.name()], &[], agent),
+        Part::Waypoint => cargo_test(&["--package=ambit-tests", "--test", part.name()], &[], programs),
         Part::Ebpf | Part::Netns | Part::Programs | Part::Interop => {
             // Worlds of namespaces share the machine's cores and its cgroup root: one at a time.
-            cargo_test(&["--package=ambit-tests", "--test", part.name()], &["--test-threads=1"], agent)
+            cargo_test(&["--package=ambit-tests", "--test", part.name()], &["--test-threads=1"], programs)
         }
     }
 }
 
 /// `cargo test` in the development profile, whose dependencies clippy and the unit tests build too; only
 /// the agent the suites start is an optimised build.
-fn cargo_test(selection: &[&str], to_tests: &[&str], agent: &Path) -> Result<Tally> {
+fn cargo_test(selection: &[&str], to_tests: &[&str], programs: &Programs) -> Result<Tally> {
     let mut cargo = cargo();
     cargo.args(["test", "--no-fail-fast"]).args(selection).arg("--").args(to_tests);
-    cargo.env("AMBIT_ZTUNNEL", agent).env("AMBIT_WAYPOINT_BINARY", workspace::target_dir()?.join("debug/waypoint"));
+    cargo.env("AMBIT_ZTUNNEL", &programs.agent);
+    cargo.env("AMBIT_WAYPOINT_BINARY", workspace::target_dir()?.join("debug/waypoint"));
+    cargo.envs(programs.fortio.as_ref().map(|fortio| ("AMBIT_FORTIO", fortio)));
     tally_of(&mut cargo)
 }
 

@@ -99,7 +99,7 @@ pub(crate) async fn run(config: Config, logs: Logs) -> anyhow::Result<ExitCode> 
         Keeper { enrolment, state, publications, standings, loaded, condition: pods, overview, drain: drain.clone() };
     let keeper = tokio::spawn(keeper.run());
 
-    let stop = Stop { readiness, drain, deadline: config.drain, requested: stop.clone() };
+    let stop = Stop { readiness, drain, notice: Duration::ZERO, deadline: config.drain, requested: stop.clone() };
     let outcome = stop.run(async || signals.next().await, || ()).await;
     if let Ok(enrolment) = keeper.await {
         enrolment.join();

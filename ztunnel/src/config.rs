@@ -2,19 +2,20 @@
 //! part that uses them. Nothing else reads the environment.
 
 mod control_plane;
-mod markdown;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
+use ambit_identity::IdentityOptions;
+use ambit_runtime::settings_page;
+use ambit_uplink::NotHostPort;
+use clap::{CommandFactory, Parser, ValueEnum};
 
 use crate::cni::{self, CniArgs};
 
-pub(crate) use control_plane::{ControlPlaneArgs, ControlPlaneConfig};
-pub(crate) use markdown::markdown;
+pub(crate) use control_plane::{AgentPod, ControlPlaneArgs, ControlPlaneConfig};
 
 /// Ambit's node agent: carries the traffic of enrolled pods through mutual TLS, under L4 policy.
 #[derive(Debug, Parser)]
@@ -153,8 +154,8 @@ pub(crate) enum Problem {
     #[error("one of --config and --control-plane must be given, and only one")]
     OneSource,
     /// The control plane's address.
-    #[error("--control-plane {0:?} is not of the form host:port")]
-    NotHostPort(String),
+    #[error(transparent)]
+    NotHostPort(#[from] NotHostPort),
     /// No cgroup v2 hierarchy.
     #[error("no cgroup v2 hierarchy is mounted on /sys/fs/cgroup or /sys/fs/cgroup/unified: name it with --cgroup")]
     NoCgroup,
@@ -255,6 +256,19 @@ pub(crate) struct ServerConfig {
     pub(crate) readiness: SocketAddr,
 }
 
+impl IdentityConfig {
+    /// What certificates are like.
+    pub(crate) fn options(&self) -> IdentityOptions {
+        IdentityOptions { trust_domain: self.trust_domain.as_str().into(), lifetime: self.lifetime }
+    }
+}
+
+/// docs/configuration.md: every setting, from its definition above.
+#[must_use]
+pub(crate) fn markdown() -> String {
+    settings_page(&Args::command(), "Configuration of the node agent", "ztunnel/src/config.rs")
+}
+
 /// This node's folder of pins.
 #[must_use]
 pub(crate) fn pins(args: &Args, node: &str) -> PathBuf {
@@ -270,10 +284,14 @@ impl TryFrom<&Args> for Config {
             problems.push(Problem::Missing("node"));
             String::new()
         });
-        let source = match (&args.config, ControlPlaneConfig::of(&args.control_plane, &mut problems)) {
-            (Some(folder), None) => Some(SourceConfig::Folder(folder.clone())),
-            (None, Some(control_plane)) => Some(SourceConfig::ControlPlane(control_plane)),
-            (None, None) | (Some(_), Some(_)) => {
+        let source = match (&args.config, ControlPlaneConfig::of(&args.control_plane)) {
+            (_, Err(problem)) => {
+                problems.push(problem.into());
+                None
+            }
+            (Some(folder), Ok(None)) => Some(SourceConfig::Folder(folder.clone())),
+            (None, Ok(Some(control_plane))) => Some(SourceConfig::ControlPlane(control_plane)),
+            (None, Ok(None)) | (Some(_), Ok(Some(_))) => {
                 problems.push(Problem::OneSource);
                 None
             }
@@ -350,7 +368,7 @@ mod tests {
         let SourceConfig::ControlPlane(cluster) = source(&["--control-plane", "ambitd:15012"]).unwrap().source else {
             panic!("not the control plane")
         };
-        assert_eq!((cluster.name.as_str(), cluster.netns_dirs.len()), ("ambitd", 3));
+        assert_eq!((cluster.uplink.name.as_str(), cluster.netns_dirs.len()), ("ambitd", 3));
     }
 
     #[test]

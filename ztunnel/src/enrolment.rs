@@ -16,14 +16,13 @@ use std::time::{Duration, Instant};
 
 use ambit_ebpf_loader::{Enrolment as KernelEnrolment, LoadError, MapFault, Node, ip as mapped};
 use ambit_ebpf_types::Pod as KernelPod;
-use ambit_identity::{CertificateStore, TlsConfigs};
+use ambit_identity::{CertificateStore, Identities, TlsConfigs};
 use ambit_model::{Identity, WorkloadUid};
 use ambit_state::Snapshot;
 use ambit_telemetry::AgentMetrics;
 use tokio::task::JoinSet;
 
 use crate::failure::error_chain;
-use crate::identities::Identities;
 use crate::netns_finder::NetnsFinder;
 use crate::outlet::LocalPod;
 use crate::pod::{Pod, PodError, SharedPod};

@@ -5,22 +5,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ambit_folder::Folder;
-use ambit_identity::TrustBundle;
+use ambit_identity::{CertificateAuthority, Identities, TrustBundle};
 use ambit_runtime::spawn;
+use ambit_uplink::{ControlPlane, RemoteAuthority};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::app::Control;
 use crate::cluster::{self, Cluster, LastGood};
 use crate::config::{Config, ControlPlaneConfig, SourceConfig};
-use crate::control_plane::{self, ControlPlane};
 use crate::enrolment::Standings;
 use crate::folder::{self, Standalone};
-use crate::identities::Identities;
 use crate::local_pods::LocalPods;
 use crate::netns_finder::NetnsFinder;
 use crate::outlet::Outlet;
-use crate::remote_authority::RemoteAuthority;
 use crate::{cni, reports};
 
 /// Where configuration and certificates come from.
@@ -44,16 +42,17 @@ impl Feed {
         match &config.source {
             SourceConfig::Folder(path) => Ok(Self {
                 source: Source::Folder(path.clone()),
-                identities: Identities::embedded(&config.identity, runtime)?,
+                identities: Identities::embedded(&config.identity.state, &config.identity.options(), runtime)?,
                 finder: None,
             }),
             SourceConfig::ControlPlane(control_plane) => {
+                let uplink = &control_plane.uplink;
                 // Roots to begin with, until the control plane says others.
-                let bundle = Arc::new(TrustBundle::load(&control_plane.roots)?);
-                let channel = control_plane::channel(control_plane, &config.node.cluster, Arc::clone(&bundle))?;
-                let authority = RemoteAuthority::new(control_plane.address.clone(), channel.clone());
+                let bundle = Arc::new(TrustBundle::load(&uplink.roots)?);
+                let channel = ambit_uplink::channel(uplink, &config.node.cluster, Arc::clone(&bundle))?;
+                let authority = RemoteAuthority::new(uplink.address.clone(), channel.clone());
                 Ok(Self {
-                    identities: Identities::remote(&config.identity, authority, bundle, runtime),
+                    identities: Identities::remote(authority, bundle, &config.identity.options(), runtime),
                     finder: Some(NetnsFinder::new(control_plane.netns_dirs.clone(), PathBuf::from("/proc"))?),
                     source: Source::ControlPlane(Box::new(control_plane.clone()), channel),
                 })
@@ -71,7 +70,7 @@ impl Feed {
     ) {
         match self.source {
             Source::Folder(path) => {
-                let roots = Identities::roots_path(&config.identity);
+                let roots = CertificateAuthority::roots_path(&config.identity.state);
                 let bundle = self.identities.bundle;
                 spawn("trust bundle", &control.drain, async move { bundle.watch(&roots).await });
                 watch_folder(path, config, outlet, control);

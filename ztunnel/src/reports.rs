@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use ambit_model::WorkloadUid;
+use ambit_uplink::ControlPlane;
 use ambit_xds::proto::node::PodReport;
 use ambit_xds::proto::node::node_reports_client::NodeReportsClient;
 use ambit_xds::proto::node::pod_report::State as Reported;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::control_plane::ControlPlane;
 use crate::enrolment::{Standing, Standings, State};
 
 /// Pause after a first failure; it doubles with every further one.

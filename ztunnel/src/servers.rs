@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ::http::Method;
+use ambit_identity::Identities;
 use ambit_model::WorkloadUid;
 use ambit_runtime::http::{Reply, Routes, json};
 use ambit_runtime::{Drain, admin, http, metrics, readiness, spawn};
@@ -14,7 +15,6 @@ use tokio::net::TcpListener;
 use crate::app::{Control, Logs, Overview};
 use crate::config::ServerConfig;
 use crate::enrolment::{Standing, State};
-use crate::identities::Identities;
 
 /// What the admin page shows.
 pub(crate) struct Shown {

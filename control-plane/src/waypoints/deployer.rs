@@ -7,7 +7,6 @@ use std::time::Duration;
 use ambit_identity::Roots;
 use ambit_model::GatewayKey;
 use k8s_openapi::api::core::v1::ConfigMap;
-use k8s_openapi::jiff::Timestamp;
 use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
 use kube::core::GroupVersionKind;
 use kube::{Api, Client};
@@ -20,6 +19,7 @@ use super::gateways::{CLASS, CONTROLLER, Gateways, Wanted};
 use super::status::{self, Facts};
 use crate::backoff::Backoff;
 use crate::failure::error_chain;
+use crate::statuses::now;
 
 /// Whose fields these are.
 const MANAGER: &str = "ambitd";
@@ -152,8 +152,16 @@ impl Deployer {
         }
         let mut well = true;
         for (name, class) in self.gateways.classes() {
-            let Some(patch) = status::of_class(&class, &now()) else { continue };
-            well &= written(api.patch_status(&name, &PatchParams::default(), &Patch::Merge(patch)).await, &name);
+            let (params, classes) = (PatchParams::default(), &api);
+            let write = async |patch: Value| classes.patch_status(&name, &params, &Patch::Merge(patch)).await;
+            if let Some(patch) = status::of_class(&class, &now()) {
+                well &= written(write(patch).await, &name);
+            }
+            if let Some(patch) = status::features_of_class(&class)
+                && let Err(error) = write(patch).await
+            {
+                tracing::debug!(%name, error = error_chain(&error), "features are not written");
+            }
         }
         well
     }
@@ -241,7 +249,8 @@ impl Deployer {
     /// Writes the status of a Gateway, where it does not say so already.
     async fn say(&self, waypoint: &Wanted, trouble: Option<String>) -> bool {
         let addresses = self.deployed.get(&waypoint.key).map(|deployed| deployed.addresses.clone());
-        let facts = Facts { ready: waypoint.ready, addresses: addresses.unwrap_or_default(), trouble };
+        let (ready, attached) = (waypoint.ready, waypoint.attached.clone());
+        let facts = Facts { ready, addresses: addresses.unwrap_or_default(), trouble, attached };
         let Some(patch) = status::of_gateway(&waypoint.gateway, &facts, &now()) else { return true };
         let resource = gateway_api("Gateway", "gateways");
         let api = Api::<DynamicObject>::namespaced_with(self.client.clone(), &waypoint.key.namespace, &resource);
@@ -287,10 +296,6 @@ fn written<T>(answer: Result<T, kube::Error>, name: &str) -> bool {
             false
         }
     }
-}
-
-fn now() -> String {
-    Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 #[cfg(test)]

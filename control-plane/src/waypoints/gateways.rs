@@ -10,6 +10,8 @@ use ambit_resources::{Kind, ObjectId};
 use serde_json::Value;
 use tokio::sync::Notify;
 
+use super::attached::AttachedRoutes;
+
 /// The class of waypoints.
 pub(crate) const CLASS: &str = "istio-waypoint";
 /// Whose classes are of waypoints.
@@ -31,6 +33,8 @@ struct Seen {
     classes: BTreeMap<Arc<str>, Arc<Value>>,
     /// The pods that are ready.
     ready: BTreeMap<GatewayKey, BTreeSet<WorkloadUid>>,
+    /// The routes attached to each.
+    attached: BTreeMap<GatewayKey, AttachedRoutes>,
     /// The waypoint of each of these.
     pods: HashMap<WorkloadUid, GatewayKey>,
 }
@@ -44,6 +48,8 @@ pub(crate) struct Wanted {
     pub(crate) gateway: Arc<Value>,
     /// How many of its pods are ready.
     pub(crate) ready: usize,
+    /// The routes attached to it.
+    pub(crate) attached: AttachedRoutes,
 }
 
 impl Gateways {
@@ -63,6 +69,7 @@ impl Gateways {
     pub(crate) fn remove(&self, id: &ObjectId) {
         let mut seen = self.lock();
         let gone = if id.kind == Kind::Gateway {
+            seen.attached.remove(&key(id));
             seen.gateways.remove(&key(id))
         } else if id.kind == Kind::GatewayClass {
             seen.classes.remove(&id.name)
@@ -90,6 +97,13 @@ impl Gateways {
         }
     }
 
+    /// These routes are attached to a waypoint.
+    pub(crate) fn attach(&self, key: &GatewayKey, routes: AttachedRoutes) {
+        if self.lock().attached.insert(key.clone(), routes.clone()) != Some(routes) {
+            self.changed.notify_one();
+        }
+    }
+
     /// The waypoints there are.
     pub(crate) fn waypoints(&self) -> BTreeSet<GatewayKey> {
         let seen = self.lock();
@@ -110,6 +124,7 @@ impl Gateways {
             key: key.clone(),
             gateway: Arc::clone(gateway),
             ready: ready(key),
+            attached: seen.attached.get(key).cloned().unwrap_or_default(),
         };
         seen.waypoints().map(wanted).collect()
     }

@@ -8,9 +8,11 @@ use ambit_compile::Delta;
 use ambit_model::{GatewayAddress, GatewayKey, ServiceKey, WorkloadUid};
 use ambit_resources::ObjectId;
 use ambit_xds::Entry;
+use ambit_xds::proto::config;
 
-use super::scope::Scope;
+use super::scope::{Counted, Scope};
 use super::sent::Sent;
+use crate::credentials::{Use, Wanted};
 
 /// All of them.
 #[derive(Debug)]
@@ -20,7 +22,26 @@ pub(crate) struct Objects {
     waypoints: BTreeMap<GatewayKey, Waypoint>,
     /// What is bound, with its namespace, to which waypoint.
     bound: HashMap<Bound, (Arc<str>, GatewayKey)>,
-    entries: Vec<Entry>,
+    told: Vec<Told>,
+}
+
+/// What a waypoint is told of an object: what it is now, or that it is none of its concern any more.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) waypoint: GatewayKey,
+    pub(crate) id: ObjectId,
+    pub(crate) object: Option<config::Object>,
+}
+
+impl Told {
+    /// As it is published.
+    pub(crate) fn entry(&self) -> Entry {
+        let Self { waypoint, id, object } = self;
+        match object {
+            Some(object) => Entry::object(waypoint, object),
+            None => Entry::removed_object(waypoint, id.kind.word(), &id.namespace, &id.name),
+        }
+    }
 }
 
 /// A waypoint, or what is only bound to.
@@ -30,6 +51,8 @@ struct Waypoint {
     /// Whether there is such a Gateway: nobody is told anything otherwise.
     exists: bool,
     told: BTreeSet<ObjectId>,
+    /// The credentials that what it is told of names.
+    credentials: Counted<(ObjectId, Use)>,
     /// Whether its scope changed since all objects were held against it.
     stale: bool,
 }
@@ -44,27 +67,31 @@ enum Bound {
 impl Objects {
     /// No objects yet; those of `root` concern every waypoint.
     pub(crate) fn new(root: Arc<str>) -> Self {
-        let (objects, waypoints, bound, entries) = Default::default();
-        Self { root, objects, waypoints, bound, entries }
+        let (objects, waypoints, bound, told) = Default::default();
+        Self { root, objects, waypoints, bound, told }
     }
 
-    /// An object came, or changed.
-    pub(crate) fn put(&mut self, id: &ObjectId, sent: Sent) {
+    /// An object came, or changed. One that is not valid does not take the place of one that is: a waypoint that
+    /// starts now has what those have that know the version before. Whether that one is kept.
+    pub(crate) fn put(&mut self, id: &ObjectId, sent: Sent) -> bool {
+        if !sent.valid && self.objects.get(id).is_some_and(|before| before.valid) {
+            return true;
+        }
         let before = self.objects.insert(id.clone(), sent);
-        let Some(now) = self.objects.get(id) else { return };
-        if before.as_ref().is_some_and(|before| before.object == now.object) {
-            return;
+        let Some(now) = self.objects.get(id) else { return false };
+        if before.as_ref().is_none_or(|before| before.object != now.object) {
+            for (key, waypoint) in self.waypoints.iter_mut().filter(|(_, waypoint)| waypoint.exists) {
+                waypoint.judge(key, id, [before.as_ref(), Some(now)], &mut self.told);
+            }
         }
-        for (key, waypoint) in self.waypoints.iter_mut().filter(|(_, waypoint)| waypoint.exists) {
-            waypoint.judge(key, id, [before.as_ref(), Some(now)], &mut self.entries);
-        }
+        false
     }
 
     /// An object went.
     pub(crate) fn remove(&mut self, id: &ObjectId) {
         let Some(before) = self.objects.remove(id) else { return };
         for (key, waypoint) in &mut self.waypoints {
-            waypoint.judge(key, id, [Some(&before), None], &mut self.entries);
+            waypoint.judge(key, id, [Some(&before), None], &mut self.told);
         }
     }
 
@@ -110,40 +137,54 @@ impl Objects {
         }
     }
 
+    /// The credentials that each waypoint needs.
+    pub(crate) fn credentials(&self) -> Wanted {
+        let wanted = |(key, waypoint): (&GatewayKey, &Waypoint)| {
+            let all: BTreeSet<_> = waypoint.credentials.all().cloned().collect();
+            (!all.is_empty()).then(|| (key.clone(), all))
+        };
+        self.waypoints.iter().filter_map(wanted).collect()
+    }
+
     /// What is to be published.
-    pub(crate) fn settle(&mut self) -> Vec<Entry> {
+    pub(crate) fn settle(&mut self) -> Vec<Told> {
         for (key, waypoint) in self.waypoints.iter_mut().filter(|(_, waypoint)| waypoint.stale) {
             // First what routes: it decides what else concerns the waypoint.
             for routes in [true, false] {
                 for (id, sent) in self.objects.iter().filter(|(_, sent)| sent.concern.leads_to.is_empty() != routes) {
                     let now = Some(sent).filter(|_| waypoint.exists);
-                    waypoint.judge(key, id, [Some(sent), now], &mut self.entries);
+                    waypoint.judge(key, id, [Some(sent), now], &mut self.told);
                 }
             }
             waypoint.stale = false;
         }
         self.waypoints.retain(|_, waypoint| waypoint.exists || !waypoint.scope.is_empty());
-        std::mem::take(&mut self.entries)
+        std::mem::take(&mut self.told)
     }
 }
 
 impl Waypoint {
     /// An object was so, and is so now. What is the same is not told again.
-    fn judge(&mut self, key: &GatewayKey, id: &ObjectId, [before, now]: [Option<&Sent>; 2], entries: &mut Vec<Entry>) {
+    fn judge(&mut self, key: &GatewayKey, id: &ObjectId, [before, now]: [Option<&Sent>; 2], out: &mut Vec<Told>) {
         let now = now.filter(|now| now.concern.is_of(&self.scope));
         let before = before.filter(|_| self.told.contains(id));
         let went = before.is_some_and(|before| self.scope.lead(&before.concern.leads_to, false));
         let came = now.is_some_and(|now| self.scope.lead(&now.concern.leads_to, true));
         // Where something went and came it may be the same; then all is looked at for nothing.
         self.stale |= went != came || (went && before.map(leads) != now.map(leads));
+        for (object, named) in [(before, false), (now, true)] {
+            for credential in object.into_iter().flat_map(|object| object.concern.credentials(key)) {
+                self.credentials.count(&credential, named);
+            }
+        }
         match now {
             Some(now) if before.is_none_or(|before| before.object != now.object) => {
                 self.told.insert(id.clone());
-                entries.push(Entry::object(key, &now.object));
+                out.push(Told { waypoint: key.clone(), id: id.clone(), object: Some(now.object.clone()) });
             }
             None if before.is_some() => {
                 self.told.remove(id);
-                entries.push(Entry::removed_object(key, id.kind.word(), &id.namespace, &id.name));
+                out.push(Told { waypoint: key.clone(), id: id.clone(), object: None });
             }
             _ => {}
         }
@@ -159,13 +200,14 @@ fn entry<'a>(waypoints: &'a mut BTreeMap<GatewayKey, Waypoint>, key: &GatewayKey
         scope: Scope::new(key.clone(), Arc::clone(root)),
         exists: false,
         told: BTreeSet::new(),
+        credentials: Counted::default(),
         stale: false,
     })
 }
 
 /// The Gateway whose service an address names. What is kept from a waypoint that is not there, or does not allow it,
 /// is bound to nobody, and nothing of it is told to whoever is of that name.
-fn gateway(address: &GatewayAddress) -> Option<GatewayKey> {
+pub(super) fn gateway(address: &GatewayAddress) -> Option<GatewayKey> {
     let service = address.service().filter(|service| !service.hostname.ends_with(".invalid"))?;
     let name = service.hostname.split('.').next()?;
     Some(GatewayKey { namespace: Arc::clone(&service.namespace), name: name.into() })

@@ -4,10 +4,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use ambit_resources::Kind;
+use ambit_model::GatewayKey;
+use ambit_resources::{Kind, ObjectId};
 use serde_json::Value;
 
 use super::scope::Scope;
+use crate::credentials::Use;
 
 /// How it is decided whom an object concerns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +42,17 @@ pub(super) struct Concern {
     about: Vec<Host>,
     /// Where it sends requests.
     pub(super) leads_to: BTreeSet<Place>,
+    /// The credentials it names: Secrets of the waypoint's namespace, by name, and what is in its own.
+    credentials: BTreeSet<Credential>,
+}
+
+/// A credential that an object names.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Credential {
+    /// A Secret of whoever connects.
+    OfWaypoint(Arc<str>),
+    /// A Secret or ConfigMap beside the object.
+    Beside(Kind, Arc<str>),
 }
 
 /// Host names, as the objects of a namespace write them.
@@ -51,6 +64,8 @@ pub(super) enum Host {
     Begins(Arc<str>),
     /// A wildcard, without its `*`.
     Ends(Arc<str>),
+    /// All that a waypoint serves.
+    Gateway(GatewayKey),
 }
 
 /// Where requests may go.
@@ -81,6 +96,8 @@ impl Role {
             Kind::GatewayClass => Some(Self::Class),
             Kind::Node
             | Kind::ServiceAccount
+            | Kind::Secret
+            | Kind::ConfigMap
             | Kind::Pod
             | Kind::Service
             | Kind::EndpointSlice
@@ -95,7 +112,7 @@ impl Concern {
     /// What decides of an object, as it is written. Whether it is valid is not judged here.
     pub(super) fn of(role: Role, namespace: &Arc<str>, name: &Arc<str>, object: &Value) -> Self {
         let spec = object.get("spec").unwrap_or(&Value::Null);
-        let (mut about, mut leads_to) = (Vec::new(), BTreeSet::new());
+        let (mut about, mut leads_to, mut credentials) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
         match role {
             Role::VirtualService => {
                 about = texts(spec, "hosts").flat_map(|host| Host::of(host, namespace)).collect();
@@ -106,6 +123,12 @@ impl Concern {
             }
             Role::DestinationRule => {
                 about = text(spec, "host").into_iter().flat_map(|host| Host::of(host, namespace)).collect();
+                each(spec, &mut |key, value| {
+                    let name = value.as_str().filter(|name| key == "credentialName" && !name.is_empty());
+                    // In the field the authorities may be in a Secret of their own.
+                    let names = name.into_iter().flat_map(|name| [name.to_owned(), format!("{name}-cacert")]);
+                    credentials.extend(names.map(|name| Credential::OfWaypoint(name.into())));
+                });
             }
             Role::Route => {
                 about = list(spec, "parentRefs").flat_map(|parent| Host::of_parent(parent, namespace)).collect();
@@ -118,9 +141,27 @@ impl Concern {
                     _ => {}
                 });
             }
-            Role::Policy | Role::Service | Role::Namespace | Role::Gateway | Role::Class => {}
+            Role::Service => {
+                let validation = spec.get("validation").unwrap_or(&Value::Null);
+                credentials.extend(list(validation, "caCertificateRefs").filter_map(Credential::beside));
+            }
+            Role::Policy | Role::Namespace | Role::Gateway | Role::Class => {}
         }
-        Self { role, namespace: Arc::clone(namespace), name: Arc::clone(name), about, leads_to }
+        Self { role, namespace: Arc::clone(namespace), name: Arc::clone(name), about, leads_to, credentials }
+    }
+
+    /// The credentials it needs at a waypoint.
+    pub(super) fn credentials(&self, waypoint: &GatewayKey) -> impl Iterator<Item = (ObjectId, Use)> {
+        self.credentials.iter().map(|credential| match credential {
+            Credential::OfWaypoint(name) => {
+                let (namespace, name) = (Arc::clone(&waypoint.namespace), Arc::clone(name));
+                (ObjectId { kind: Kind::Secret, namespace, name }, Use::Show)
+            }
+            Credential::Beside(kind, name) => {
+                let (namespace, name) = (Arc::clone(&self.namespace), Arc::clone(name));
+                (ObjectId { kind: *kind, namespace, name }, Use::Believe)
+            }
+        })
     }
 
     /// Whether it concerns the waypoint of a scope. For what routes, this does not depend on where others route to.
@@ -158,8 +199,8 @@ impl Host {
         }
     }
 
-    /// The hosts a route's parent has: of a Service, or of the host that is named itself. A Gateway or a
-    /// ServiceEntry may be anything in its namespace.
+    /// The hosts a route's parent has: of a Service, or of the host that is named itself. A ServiceEntry may be
+    /// anything in its namespace. Whether a Gateway takes routes of the namespace, it says to the route itself.
     fn of_parent(parent: &Value, namespace: &str) -> Vec<Self> {
         let of = text(parent, "namespace").unwrap_or(namespace);
         let Some(name) = text(parent, "name") else { return Vec::new() };
@@ -167,8 +208,20 @@ impl Host {
             "Service" => vec![Self::Begins(format!("{name}.{of}.svc.").into())],
             "Hostname" => Self::of(name, of),
             "ServiceEntry" => vec![Self::Ends("".into())],
+            "Gateway" => vec![Self::Gateway(GatewayKey { namespace: of.into(), name: name.into() })],
             _ => Vec::new(),
         }
+    }
+}
+
+impl Credential {
+    fn beside(reference: &Value) -> Option<Self> {
+        let kind = match (text(reference, "group").unwrap_or_default(), text(reference, "kind")?) {
+            ("" | "core", "Secret") => Kind::Secret,
+            ("" | "core", "ConfigMap") => Kind::ConfigMap,
+            _ => return None,
+        };
+        Some(Self::Beside(kind, text(reference, "name")?.into()))
     }
 }
 
@@ -177,7 +230,7 @@ impl Place {
         let place = |host: Host| match host {
             Host::Is(host) => Some(Self::Host(host)),
             Host::Begins(service) => service.split('.').nth(1).map(|it| Self::Namespace(it.into())),
-            Host::Ends(_) => None,
+            Host::Ends(_) | Host::Gateway(_) => None,
         };
         Host::of(host, namespace).into_iter().filter_map(place).collect()
     }

@@ -22,12 +22,12 @@ pub(super) struct Scope {
 
 /// Things that are there for one reason or several.
 #[derive(Debug)]
-struct Counted<T>(BTreeMap<T, usize>);
+pub(super) struct Counted<T>(BTreeMap<T, usize>);
 
 impl Scope {
     pub(super) fn new(waypoint: GatewayKey, root: Arc<str>) -> Self {
-        let (namespaces, hosts, places) = Default::default();
-        Self { waypoint, root, namespaces: Counted(namespaces), hosts: Counted(hosts), places: Counted(places) }
+        let (namespaces, hosts, places) = (Counted::default(), Counted::default(), Counted::default());
+        Self { waypoint, root, namespaces, hosts, places }
     }
 
     /// Something of a namespace is bound to the waypoint, a service by its host name; or no more. Whether that may
@@ -63,6 +63,7 @@ impl Scope {
                 self.hosts.0.range(from).next().is_some_and(|(host, _)| host.starts_with(&**start))
             }
             Host::Ends(end) => self.hosts.0.keys().any(|host| host.ends_with(&**end)),
+            Host::Gateway(key) => *key == self.waypoint,
         }
     }
 
@@ -74,7 +75,7 @@ impl Scope {
     pub(super) fn leads_to_host(&self, host: &Host) -> bool {
         match host {
             Host::Is(host) => self.places.0.contains_key(&Place::Host(Arc::clone(host))),
-            Host::Begins(_) => false,
+            Host::Begins(_) | Host::Gateway(_) => false,
             Host::Ends(end) => {
                 self.places.0.keys().any(|place| matches!(place, Place::Host(host) if host.ends_with(&**end)))
             }
@@ -87,9 +88,20 @@ impl Scope {
     }
 }
 
+impl<T> Default for Counted<T> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
 impl<T: Ord + Clone> Counted<T> {
+    /// All of them.
+    pub(super) fn all(&self) -> impl Iterator<Item = &T> {
+        self.0.keys()
+    }
+
     /// One reason more, or one less. Whether it came or went.
-    fn count(&mut self, thing: &T, more: bool) -> bool {
+    pub(super) fn count(&mut self, thing: &T, more: bool) -> bool {
         match self.0.get_mut(thing) {
             None if more => self.0.insert(thing.clone(), 1).is_none(),
             None => false,

@@ -2,6 +2,7 @@
 
 use ambit_resources::{Kind, ObjectId};
 use ambit_xds::proto::config;
+use bytes::Bytes;
 use serde_json::Value;
 
 use super::relevance::{Concern, Role};
@@ -14,6 +15,8 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 pub(crate) struct Sent {
     pub(super) concern: Concern,
     pub(super) object: config::Object,
+    /// Whether it is valid by itself.
+    pub(super) valid: bool,
     /// All of it, of what waypoints are deployed for.
     pub(crate) whole: Option<Value>,
 }
@@ -31,7 +34,17 @@ impl Sent {
             json: written(object).to_string().into(),
         };
         let whole = matches!(id.kind, Kind::Gateway | Kind::GatewayClass).then(|| object.clone());
-        Some(Self { concern: Concern::of(role, &id.namespace, &id.name, object), object: message, whole })
+        Some(Self { concern: Concern::of(role, &id.namespace, &id.name, object), object: message, valid: true, whole })
+    }
+
+    /// What waypoints are told.
+    pub(crate) fn json(&self) -> &Bytes {
+        &self.object.json
+    }
+
+    /// The same of an object that is not valid.
+    pub(crate) fn refused(self) -> Self {
+        Self { valid: false, whole: None, ..self }
     }
 }
 

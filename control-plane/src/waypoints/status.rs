@@ -1,9 +1,40 @@
 //! What the status of a waypoint's Gateway, and of its class, says. Pure: a patch, where it does not say that yet.
 
+use ambit_resources::Kind;
 use serde_json::{Value, json};
+
+use super::attached::AttachedRoutes;
+use crate::condition::{ACCEPTED, Condition, merged};
 
 /// The protocol of a waypoint's listener.
 const HBONE: &str = "HBONE";
+const GATEWAY_API: &str = "gateway.networking.k8s.io";
+const PROGRAMMED: &str = "Programmed";
+const RESOLVED_REFS: &str = "ResolvedRefs";
+/// The routes that listeners take.
+const ROUTES: [Kind; 4] = [Kind::HttpRoute, Kind::GrpcRoute, Kind::TcpRoute, Kind::TlsRoute];
+/// What of the Gateway API waypoints do beyond its core, by the names that its conformance tests have for it, in order.
+const FEATURES: [&str; 19] = [
+    "GRPCRoute",
+    "HTTPRoute",
+    "HTTPRouteBackendTimeout",
+    "HTTPRouteMethodMatching",
+    "HTTPRouteParentRefPort",
+    "HTTPRouteRequestMirror",
+    "HTTPRouteRequestMultipleMirrors",
+    "HTTPRouteRequestPercentageMirror",
+    "HTTPRouteRequestTimeout",
+    "HTTPRouteResponseHeaderModification",
+    "Mesh",
+    "MeshConsumerRoute",
+    "MeshHTTPRouteBackendRequestHeaderModification",
+    "MeshHTTPRouteNamedRouteRule",
+    "MeshHTTPRouteQueryParamMatching",
+    "MeshHTTPRouteRedirectPath",
+    "MeshHTTPRouteRedirectPort",
+    "MeshHTTPRouteRewritePath",
+    "MeshHTTPRouteSchemeRedirect",
+];
 
 /// What is known of a waypoint.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -14,58 +45,83 @@ pub(super) struct Facts {
     pub(super) addresses: Vec<String>,
     /// Why it is not deployed as it should be.
     pub(super) trouble: Option<String>,
+    /// The routes that are attached to it.
+    pub(super) attached: AttachedRoutes,
 }
-
-/// A condition: its type, whether it holds, a word and a sentence.
-type Condition<'a> = (&'a str, bool, &'a str, String);
 
 /// A merge patch for the status of a Gateway.
 pub(super) fn of_gateway(gateway: &Value, facts: &Facts, now: &str) -> Option<Value> {
     let listeners: Vec<_> = array(gateway, "/spec/listeners").collect();
-    let is_ours = |listener: &Value| listener.get("protocol").and_then(Value::as_str) == Some(HBONE);
     let accepted = if listeners.iter().any(|listener| is_ours(listener)) {
-        ("Accepted", true, "Accepted", "it is a waypoint".to_owned())
+        Condition::new(ACCEPTED, true, "Accepted", "it is a waypoint")
     } else {
-        ("Accepted", false, "ListenersNotValid", "no listener has the protocol HBONE".to_owned())
+        Condition::new(ACCEPTED, false, "ListenersNotValid", "no listener has the protocol HBONE")
     };
     let programmed = match (&facts.trouble, facts.ready) {
-        (Some(trouble), _) => ("Programmed", false, "Invalid", trouble.clone()),
-        (None, 0) => ("Programmed", false, "Pending", "no pod is ready".to_owned()),
+        (Some(trouble), _) => Condition::new(PROGRAMMED, false, "Invalid", trouble.as_str()),
+        (None, 0) => Condition::new(PROGRAMMED, false, "Pending", "no pod is ready"),
         // How many would be written anew with each.
-        (None, _) => ("Programmed", true, "Programmed", "pods are ready".to_owned()),
+        (None, _) => Condition::new(PROGRAMMED, true, "Programmed", "pods are ready"),
     };
     let shown = gateway.get("status").unwrap_or(&Value::Null);
-    let generation = generation(gateway);
     let of_listener = |listener: &&Value| {
         let name = listener.get("name").and_then(Value::as_str).unwrap_or_default();
         let known = array(shown, "/listeners").find(|it| it.get("name").and_then(Value::as_str) == Some(name));
-        let own = if is_ours(listener) {
-            ("Accepted", true, "Accepted", String::new())
-        } else {
-            ("Accepted", false, "UnsupportedProtocol", "a waypoint listens for HBONE only".to_owned())
-        };
-        let resolved = ("ResolvedRefs", true, "ResolvedRefs", String::new());
-        let programmed = ("Programmed", own.1 && programmed.1, programmed.2, programmed.3.clone());
-        let conditions = conditions(known.unwrap_or(&Value::Null), &[own, programmed, resolved], generation, now);
-        json!({ "name": name, "attachedRoutes": 0, "supportedKinds": [], "conditions": conditions })
+        let shown = known.and_then(|known| known.get("conditions")).unwrap_or(&Value::Null);
+        let wanted = conditions_of_listener(listener, &programmed);
+        let own = [ACCEPTED, PROGRAMMED, RESOLVED_REFS];
+        json!({
+            "name": name,
+            "attachedRoutes": facts.attached.count(name),
+            "supportedKinds": if is_ours(listener) { ROUTES.map(kind).to_vec() } else { Vec::new() },
+            "conditions": merged(shown, &own, &wanted, generation(gateway), now),
+        })
     };
     let addresses: Vec<_> =
         facts.addresses.iter().map(|address| json!({ "type": "IPAddress", "value": address })).collect();
+    let conditions = shown.get("conditions").unwrap_or(&Value::Null);
+    let own = [ACCEPTED, PROGRAMMED];
     patch(
         shown,
         json!({
             "addresses": addresses,
             "listeners": listeners.iter().map(of_listener).collect::<Vec<_>>(),
-            "conditions": conditions(shown, &[accepted, programmed.clone()], generation, now),
+            "conditions": merged(conditions, &own, &[accepted, programmed.clone()], generation(gateway), now),
         }),
     )
+}
+
+fn is_ours(listener: &Value) -> bool {
+    listener.get("protocol").and_then(Value::as_str) == Some(HBONE)
+}
+
+fn kind(kind: Kind) -> Value {
+    json!({ "group": GATEWAY_API, "kind": kind.word() })
+}
+
+fn conditions_of_listener(listener: &Value, programmed: &Condition) -> [Condition; 3] {
+    let own = if is_ours(listener) {
+        Condition::new(ACCEPTED, true, "Accepted", "")
+    } else {
+        Condition::new(ACCEPTED, false, "UnsupportedProtocol", "a waypoint listens for HBONE only")
+    };
+    let programmed = Condition { holds: own.holds && programmed.holds, ..programmed.clone() };
+    [own, programmed, Condition::new(RESOLVED_REFS, true, "ResolvedRefs", "")]
 }
 
 /// A merge patch for the status of a GatewayClass of ours.
 pub(super) fn of_class(class: &Value, now: &str) -> Option<Value> {
     let shown = class.get("status").unwrap_or(&Value::Null);
-    let accepted = ("Accepted", true, "Accepted", "its Gateways are waypoints".to_owned());
-    patch(shown, json!({ "conditions": conditions(shown, &[accepted], generation(class), now) }))
+    let accepted = Condition::new(ACCEPTED, true, "Accepted", "its Gateways are waypoints");
+    let conditions = shown.get("conditions").unwrap_or(&Value::Null);
+    patch(shown, json!({ "conditions": merged(conditions, &[ACCEPTED], &[accepted], generation(class), now) }))
+}
+
+/// A merge patch by which a GatewayClass of ours says what its Gateways do. Apart from the other: older definitions do
+/// not have the field, or in another form.
+pub(super) fn features_of_class(class: &Value) -> Option<Value> {
+    let features = FEATURES.map(|name| json!({ "name": name }));
+    patch(class.get("status").unwrap_or(&Value::Null), json!({ "supportedFeatures": features }))
 }
 
 /// What differs from what is shown, where something does.
@@ -73,28 +129,6 @@ fn patch(shown: &Value, wanted: Value) -> Option<Value> {
     let Value::Object(fields) = &wanted else { return None };
     let same = fields.iter().all(|(field, value)| shown.get(field).unwrap_or(&json!([])) == value);
     (!same).then(|| json!({ "status": wanted }))
-}
-
-/// The conditions of others as they are, and ours; each since when it changed.
-fn conditions(shown: &Value, ours: &[Condition<'_>], generation: i64, now: &str) -> Vec<Value> {
-    let is = |condition: &Value, kind: &str| condition.get("type").and_then(Value::as_str) == Some(kind);
-    let others = array(shown, "/conditions").filter(|condition| !ours.iter().any(|it| is(condition, it.0))).cloned();
-    let own = ours.iter().map(|(kind, holds, reason, message)| {
-        let before = array(shown, "/conditions").find(|condition| is(condition, kind));
-        let status = if *holds { "True" } else { "False" };
-        let since = before
-            .filter(|before| before.get("status").and_then(Value::as_str) == Some(status))
-            .and_then(|before| before.get("lastTransitionTime").and_then(Value::as_str));
-        json!({
-            "type": kind,
-            "status": status,
-            "reason": reason,
-            "message": message,
-            "observedGeneration": generation,
-            "lastTransitionTime": since.unwrap_or(now),
-        })
-    });
-    others.chain(own).collect()
 }
 
 fn generation(object: &Value) -> i64 {
@@ -129,6 +163,7 @@ mod tests {
             ready,
             addresses: vec!["10.0.0.1".to_owned()],
             trouble: trouble.map(str::to_owned),
+            attached: AttachedRoutes::default(),
         };
         for (protocol, facts, expected) in [
             ("HBONE", facts(1, None), "Accepted True Accepted t1, Programmed True Programmed t1"),
@@ -165,5 +200,36 @@ mod tests {
         let patch = of_class(&class(pending), "t1").unwrap();
         assert_eq!(shown(&patch), "Accepted True Accepted t1");
         assert_eq!(of_class(&class(patch["status"].clone()), "t2"), None);
+    }
+
+    #[test]
+    fn a_listener_counts_the_routes_attached_to_it() {
+        let attached: AttachedRoutes = [
+            (route("a"), vec![None]),
+            (route("b"), vec![Some("mesh".to_owned())]),
+            (route("c"), vec![Some("other".to_owned())]),
+        ]
+        .into_iter()
+        .collect();
+        let facts = Facts { attached, ..Facts::default() };
+        let patch = of_gateway(&gateway("HBONE", Value::Null), &facts, "t1").unwrap();
+        let listener = &patch["status"]["listeners"][0];
+        assert_eq!(
+            (&listener["attachedRoutes"], &listener["supportedKinds"][0]["kind"]),
+            (&json!(2), &json!("HTTPRoute"))
+        );
+    }
+
+    fn route(name: &str) -> ambit_resources::ObjectId {
+        ambit_resources::ObjectId { kind: Kind::HttpRoute, namespace: "shop".into(), name: name.into() }
+    }
+
+    #[test]
+    fn a_class_says_what_its_gateways_do_in_order() {
+        let mut sorted = FEATURES;
+        sorted.sort_unstable();
+        assert_eq!(sorted, FEATURES);
+        let patch = features_of_class(&json!({})).unwrap();
+        assert_eq!(features_of_class(&json!({ "status": patch["status"].clone() })), None);
     }
 }

@@ -1,17 +1,19 @@
 //! One batch: from what was queued to what is published.
 
-use ambit_compile::{Delta, Input, Store};
-use ambit_model::WorkloadUid;
-use ambit_resources::{Kind, Object, ObjectId};
+use ambit_compile::{Changed, Delta, Input, Issue, Problem, Store};
+use ambit_model::{Service, ServiceKey, WorkloadUid};
+use ambit_resources::{FieldPath, Kind, Object, ObjectId};
 use ambit_xds::{Entry, TypeUrl};
 use tokio::time::Instant;
 
 use super::Outlet;
-use crate::condition::Standing;
-use crate::kinds::USERS;
+use crate::findings::Arrival;
+use crate::kinds::has_status;
 use crate::pods::Pods;
 use crate::watch::{Change, What};
-use crate::waypoints::{Objects, Sent};
+use crate::waypoints::objects::Told;
+use crate::waypoints::review::News;
+use crate::waypoints::{Objects, Sent, bound};
 
 /// What was queued.
 #[derive(Default)]
@@ -19,7 +21,7 @@ pub(super) struct Batch {
     inputs: Vec<Input>,
     /// What waypoints are told of; nothing of what is gone.
     sent: Vec<(ObjectId, Option<Box<Sent>>)>,
-    standings: Vec<(ObjectId, Option<Box<Standing>>)>,
+    arrivals: Vec<Arrival>,
     /// When each change was told of.
     seen: Vec<Instant>,
 }
@@ -28,25 +30,28 @@ impl Batch {
     /// An object changed.
     pub(super) fn object(&mut self, Change { id, what, seen }: Change, pods: &Pods) {
         self.seen.push(seen);
-        let (input, standing) = match what {
-            What::Put { parsed, issues, standing, sent } => {
-                self.sent.extend(sent.map(|sent| (id.clone(), Some(sent))));
+        let (input, standing, sent, issues) = match what {
+            What::Put { parsed, issues, own, standing, sent } => {
                 if let Object::Pod(pod) = &parsed.object {
                     pods.put(&id.namespace, &id.name, pod);
                 }
-                (Input::Put(parsed, issues), standing)
+                (Input::Put(parsed, issues), standing, sent, own)
             }
-            What::Refused { issues, targets, standing } => (Input::Refused(id.clone(), targets, issues), standing),
+            What::Refused { issues, targets, standing, sent } => {
+                (Input::Refused(id.clone(), targets, issues), standing, sent, Vec::new())
+            }
             What::Removed => {
                 if id.kind == Kind::Pod {
                     pods.remove(&id.namespace, &id.name);
                 }
                 self.sent.push((id.clone(), None));
-                (Input::Remove(id.clone()), None)
+                (Input::Remove(id.clone()), None, None, Vec::new())
             }
         };
-        if USERS.contains(&id.kind) {
-            self.standings.push((id, standing));
+        let awaited = sent.is_some();
+        self.sent.extend(sent.map(|sent| (id.clone(), Some(sent))));
+        if awaited || has_status(id.kind) {
+            self.arrivals.push(Arrival { id, standing, issues, awaited });
         }
         self.inputs.push(input);
     }
@@ -68,18 +73,20 @@ impl Batch {
             return;
         }
         let changes = self.inputs.len();
-        let sent = std::mem::take(&mut self.sent);
         let mut delta = store.apply(self.inputs);
         let (issues, cost) = (std::mem::take(&mut delta.issues), delta.cost.total());
         outlet.gateways.follow(&delta);
         objects.bind(&delta);
+        let services = std::mem::take(&mut delta.services);
+        let news = concerning_waypoints(self.sent, &mut self.arrivals, objects, outlet);
         // Before what they concern: a waypoint that is told of a service has its policies.
-        let mut all = concerning_waypoints(sent, objects, outlet);
-        all.extend(entries(delta));
-        let entries = all;
-        tracing::debug!(changes, entries = entries.len(), cost, "publishing");
-        outlet.cache.publish(entries);
-        outlet.findings.update(self.standings, issues);
+        let mut all: Vec<_> = news.told.iter().map(Told::entry).collect();
+        all.extend(entries(delta, &services));
+        tracing::debug!(changes, entries = all.len(), cost, "publishing");
+        outlet.cache.publish(all);
+        let bound = services.iter().filter_map(|(_, service)| service.as_deref()).map(bound::of_service).collect();
+        outlet.findings.update(self.arrivals, issues, bound);
+        outlet.review.put(news, services);
 
         let gauges = &outlet.gauges;
         gauges.batches.inc();
@@ -91,34 +98,59 @@ impl Batch {
     }
 }
 
-/// What waypoints are told now.
+/// What waypoints are told now. Of an object that is not valid is said what that comes to.
 fn concerning_waypoints(
     sent: Vec<(ObjectId, Option<Box<Sent>>)>,
+    arrivals: &mut [Arrival],
     objects: &mut Objects,
     outlet: &Outlet,
-) -> Vec<Entry> {
+) -> News {
     let gateways = &outlet.gateways;
+    let mut news = News::default();
     let mut changed = false;
     for (id, sent) in sent {
         changed |= matches!(id.kind, Kind::Gateway | Kind::GatewayClass);
         let Some(mut sent) = sent else {
             gateways.remove(&id);
             objects.remove(&id);
+            news.objects.push((id, None));
             continue;
         };
         if let Some(whole) = sent.whole.take() {
             gateways.put(&id, whole);
         }
-        objects.put(&id, *sent);
+        news.objects.push((id.clone(), Some(sent.json().clone())));
+        let kept = objects.put(&id, *sent);
+        let arrival = arrivals.iter_mut().rev().find(|arrival| arrival.id == id);
+        arrival.into_iter().for_each(|arrival| say_what_comes_of_it(&mut arrival.issues, kept));
     }
     if changed {
-        objects.exist(&gateways.waypoints());
+        let now = gateways.waypoints();
+        objects.exist(&now);
+        news.waypoints = Some(now);
     }
-    objects.settle()
+    news.told = objects.settle();
+    if !news.told.is_empty() {
+        let wanted = objects.credentials();
+        outlet.credentials.send_if_modified(|before| {
+            let changed = *before != wanted;
+            *before = wanted;
+            changed
+        });
+    }
+    news
 }
 
-fn entries(delta: Delta) -> Vec<Entry> {
-    let Delta { workloads, services, authorizations, pods, meshed_namespaces, .. } = delta;
+/// What the errors of an object come to, said at the first of them. Those of reading it have been said already.
+fn say_what_comes_of_it(issues: &mut Vec<Issue>, kept: bool) {
+    let problem = if kept { Problem::LastVersionKept } else { Problem::NotInForce };
+    let first = issues.iter().find(|issue| issue.is_error());
+    let said = first.map(|first| Issue { field: FieldPath::default(), problem, ..first.clone() });
+    issues.extend(said);
+}
+
+fn entries(delta: Delta, services: &Changed<ServiceKey, Service>) -> Vec<Entry> {
+    let Delta { workloads, authorizations, pods, meshed_namespaces, .. } = delta;
     let removed = |url, name: String| Entry::removed(url, name);
     let mut entries = Vec::new();
     // Policies first: a workload that points at one finds it there.
@@ -126,8 +158,8 @@ fn entries(delta: Delta) -> Vec<Entry> {
         Some(policy) => Entry::authorization(&policy),
         None => removed(TypeUrl::Authorization, key.to_string()),
     }));
-    entries.extend(services.into_iter().map(|(key, service)| match service {
-        Some(service) => Entry::service(&service),
+    entries.extend(services.iter().map(|(key, service)| match service {
+        Some(service) => Entry::service(service),
         None => removed(TypeUrl::Address, key.to_string()),
     }));
     entries.extend(workloads.into_iter().flat_map(|(uid, workload)| match workload {
@@ -163,7 +195,7 @@ mod tests {
             let object =
                 json!({ "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": { "nodeName": "n" } });
             let (parsed, issues) = parse_object(object, &Arc::from("test")).unwrap();
-            What::Put { parsed: Box::new(parsed.unwrap()), issues, standing: None, sent: None }
+            What::Put { parsed: Box::new(parsed.unwrap()), issues, own: Vec::new(), standing: None, sent: None }
         };
         // What is queued before a report of pod 1; then whether that report counts.
         for (before, counts) in [

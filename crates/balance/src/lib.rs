@@ -27,6 +27,7 @@
 //! | what came of it | `outcome.rs`, `outlier.rs` |
 
 mod ask;
+mod buckets;
 mod choose;
 mod endpoint;
 #[cfg(test)]
@@ -49,6 +50,7 @@ mod warmup;
 mod weights;
 
 pub use ask::{Ask, Client};
+pub use buckets::{Buckets, Drawn};
 pub use endpoint::{Endpoint, EndpointId, EndpointSpec, Labels};
 pub use group::Group;
 pub use hash::hash_key;

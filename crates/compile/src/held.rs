@@ -88,7 +88,7 @@ impl Meaning {
                 workload_entry::check(&entry.spec, &FieldPath::of("spec"), findings);
                 return Self::of_workload(workload_entry::prepare(origin, entry, shared));
             }
-            Object::ServiceAccount(_) => None,
+            Object::ServiceAccount(_) | Object::Secret(_) | Object::ConfigMap(_) => None,
             // What these mean is of interest at a waypoint only.
             Object::VirtualService(_)
             | Object::DestinationRule(_)

@@ -6,6 +6,7 @@
 
 mod at;
 mod authorization;
+mod credentials;
 mod cx;
 mod destination;
 mod destination_rule;
@@ -17,9 +18,11 @@ mod hosts;
 mod mesh_config;
 mod options;
 mod problem;
+mod rate_limit;
 mod request_authentication;
 mod store;
 mod targets;
+mod telemetry;
 mod text;
 mod virtual_service;
 

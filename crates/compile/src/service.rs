@@ -136,6 +136,10 @@ pub(crate) fn key(namespace: &str, name: &str, shared: &mut Shared) -> ServiceKe
 /// What is to be said about a service.
 pub(crate) fn check(service: &resources::Service, findings: &mut Findings<'_>) {
     waypoint::check_metadata(&service.metadata, findings);
+    if matches!(distribution(service), "PreferClose" | "PreferSameZone") {
+        let (what, consequence) = ("the preference of a zone", "endpoints of all zones are chosen alike");
+        findings.warning(FieldPath::of("spec.trafficDistribution"), Problem::Unsupported { what, consequence });
+    }
     for (at, text) in addresses(&service.spec) {
         if text.parse::<IpAddr>().is_err() {
             findings.error(at, Problem::Address { value: text.to_owned() });
@@ -194,15 +198,18 @@ pub(crate) fn app_protocol(hint: &str) -> AppProtocol {
     }
 }
 
-fn load_balancing(service: &resources::Service) -> LoadBalancingMode {
+fn distribution(service: &resources::Service) -> &str {
     let annotation = service.metadata.annotations.get(DISTRIBUTION_ANNOTATION);
-    let distribution = match service.spec.traffic_distribution.as_str() {
+    match service.spec.traffic_distribution.as_str() {
         "" => annotation.map(String::as_str).unwrap_or_default(),
         said => said,
-    };
+    }
+}
+
+fn load_balancing(service: &resources::Service) -> LoadBalancingMode {
     if service.spec.internal_traffic_policy == "Local" {
         LoadBalancingMode::StrictNode
-    } else if distribution == "PreferSameNode" {
+    } else if distribution(service) == "PreferSameNode" {
         LoadBalancingMode::PreferNode
     } else {
         LoadBalancingMode::Unspecified

@@ -74,6 +74,16 @@ impl TraceParent {
     pub fn trace_id(self) -> u128 {
         self.trace_id.get()
     }
+    /// The step above.
+    #[must_use]
+    pub fn parent_id(self) -> u64 {
+        self.parent_id.get()
+    }
+    /// Whether the trace is recorded.
+    #[must_use]
+    pub fn is_sampled(self) -> bool {
+        self.flags & 1 != 0
+    }
 }
 
 impl fmt::Display for TraceParent {

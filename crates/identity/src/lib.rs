@@ -13,6 +13,7 @@ mod clock;
 mod dump;
 #[cfg(test)]
 mod fixture;
+mod identities;
 mod leaf;
 mod peer;
 mod provider;
@@ -28,6 +29,7 @@ pub use ca::{
 pub use certificate::{ChainError, WorkloadCertificate};
 pub use clock::Clock;
 pub use dump::dump;
+pub use identities::{Identities, IdentitiesError, IdentityOptions};
 pub use leaf::LeafError;
 pub use peer::{PeerError, VerifiedPeer};
 pub use provider::crypto_provider;

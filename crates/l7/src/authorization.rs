@@ -10,6 +10,7 @@ pub use decision::{
     Consented, HttpDecision, HttpPermit, HttpRehearsal, PolicyMatch, Question, ToAsk, audits, decide, rehearse, to_ask,
 };
 pub use matching::HttpFacts;
+pub(crate) use matching::rule_matches;
 pub use template::PathTemplateError;
 
 use std::sync::Arc;

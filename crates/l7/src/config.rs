@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use ambit_model::ServiceKey;
 
-use crate::{HttpAuthorization, HttpRule, JwtRule, PathNormalization, Retry, TcpRule, TlsRule, Traffic};
+use crate::telemetry::Telemetry;
+use crate::{
+    AttachedLimit, Given, HttpAuthorization, HttpRule, JwtRule, PathNormalization, Retry, TcpRule, TlsRule, Traffic,
+};
 
 /// Everything in force at a waypoint, at one moment. Immutable; the next one shares with it what did not change.
 #[derive(Debug, Clone, Default)]
@@ -18,6 +21,8 @@ pub struct L7Config {
     pub default: Arc<ServiceRules>,
     /// What is tried again where a rule says nothing of it, and where there are no rules; none: nothing.
     pub retry: Option<Arc<Retry>>,
+    /// Credentials for connections to applications.
+    pub credentials: Arc<Given>,
     /// How far paths of requests are normalised.
     pub path_normalization: PathNormalization,
 }
@@ -36,6 +41,10 @@ pub struct ServiceRules {
     pub authorization: Vec<Arc<HttpAuthorization>>,
     /// Tokens.
     pub jwt: Vec<Arc<JwtRule>>,
+    /// Limits on requests, in the order in which they count.
+    pub limits: Vec<AttachedLimit>,
+    /// What is told of requests and connections; none: what is told without a word.
+    pub telemetry: Option<Arc<Telemetry>>,
 }
 
 impl L7Config {

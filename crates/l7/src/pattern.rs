@@ -151,6 +151,12 @@ impl Regex {
         self.0.whole.is_match(text)
     }
 
+    /// Whether it matches anything in a text.
+    #[must_use]
+    pub(crate) fn is_in(&self, text: &str) -> bool {
+        self.0.anywhere.is_match(text)
+    }
+
     /// A text with every match replaced; `\1` in the replacement is the first group, as in RE2.
     #[must_use]
     pub fn replace_all(&self, text: &str, replacement: &str) -> String {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::{HeaderName, StatusCode};
 
-use crate::Origin;
+use crate::{CredentialKey, Origin};
 
 /// Everything about the use of one service.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -343,14 +343,16 @@ pub enum Credentials {
         /// Revocation list.
         revoked: Option<Arc<str>>,
     },
-    /// A Secret or ConfigMap of the cluster.
+    /// A Secret of the cluster.
     Named {
         /// Its namespace.
         namespace: Arc<str>,
         /// Its name, as users write it in `credentialName`.
         name: Arc<str>,
     },
-    /// Roots themselves, in PEM (BackendTLSPolicy's ConfigMaps, resolved).
+    /// The authorities that these hold, each by itself (BackendTLSPolicy).
+    Authorities(Vec<CredentialKey>),
+    /// Roots themselves, in PEM.
     Roots(Arc<str>),
 }
 

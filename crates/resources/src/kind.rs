@@ -6,7 +6,7 @@ use crate::fields_of::{FieldsOf, fields_of};
 use crate::object::Object;
 use crate::read::{Reader, read};
 use crate::unknown_field::{FieldTable, STATUS, near};
-use crate::{endpoint_slice, namespace, node, pod, service, service_account};
+use crate::{endpoint_slice, namespace, node, pod, secret, service, service_account};
 
 /// A kind of object this crate knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -17,6 +17,10 @@ pub enum Kind {
     Namespace,
     /// ServiceAccount.
     ServiceAccount,
+    /// Secret.
+    Secret,
+    /// ConfigMap.
+    ConfigMap,
     /// Pod.
     Pod,
     /// Service.
@@ -134,10 +138,12 @@ macro_rules! entry {
     };
 }
 
-const REGISTRY: [Entry; 24] = [
+const REGISTRY: [Entry; 26] = [
     Entry { namespaced: false, ..entry!(Node, CORE, Lenient, node::FIELDS) },
     Entry { namespaced: false, dots: false, ..entry!(Namespace, CORE, Lenient, namespace::FIELDS) },
     entry!(ServiceAccount, CORE, Lenient, service_account::FIELDS),
+    entry!(Secret, CORE, Lenient, secret::FIELDS),
+    entry!(ConfigMap, CORE, Lenient, secret::FIELDS),
     entry!(Pod, CORE, Lenient, pod::FIELDS),
     Entry { dots: false, ..entry!(Service, CORE, Lenient, service::FIELDS) },
     entry!(EndpointSlice, DISCOVERY, Lenient, endpoint_slice::FIELDS),
@@ -205,6 +211,8 @@ impl Kind {
             Self::Node => "Node",
             Self::Namespace => "Namespace",
             Self::ServiceAccount => "ServiceAccount",
+            Self::Secret => "Secret",
+            Self::ConfigMap => "ConfigMap",
             Self::Pod => "Pod",
             Self::Service => "Service",
             Self::EndpointSlice => "EndpointSlice",

@@ -36,6 +36,7 @@ mod read_object;
 pub mod request_authentication;
 #[cfg(feature = "schema")]
 mod schema;
+mod secret;
 mod selector;
 mod service;
 mod service_account;
@@ -75,6 +76,7 @@ pub use read_object::{Readable, Refusal, parse_object};
 pub use request_authentication::{RequestAuthentication, RequestAuthenticationSpec};
 #[cfg(feature = "schema")]
 pub use schema::spec_schema;
+pub use secret::{ConfigMap, Hidden, Secret};
 pub use selector::{TargetRef, WorkloadSelector};
 pub use service::{PortName, Service, ServicePort, ServiceSpec};
 pub use service_account::ServiceAccount;

@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::{
-    AuthorizationPolicy, BackendTlsPolicy, DestinationRule, EndpointSlice, FieldPath, Gateway, GatewayClass, GrpcRoute,
-    HttpRoute, Issue, Kind, Lines, MeshConfig, Namespace, Node, PeerAuthentication, Pod, RateLimitPolicy,
-    ReferenceGrant, RequestAuthentication, Service, ServiceAccount, ServiceEntry, Severity, TcpRoute, Telemetry,
-    TlsRoute, VirtualService, WorkloadEntry,
+    AuthorizationPolicy, BackendTlsPolicy, ConfigMap, DestinationRule, EndpointSlice, FieldPath, Gateway, GatewayClass,
+    GrpcRoute, HttpRoute, Issue, Kind, Lines, MeshConfig, Namespace, Node, PeerAuthentication, Pod, RateLimitPolicy,
+    ReferenceGrant, RequestAuthentication, Secret, Service, ServiceAccount, ServiceEntry, Severity, TcpRoute,
+    Telemetry, TlsRoute, VirtualService, WorkloadEntry,
 };
 
 /// An object's name in the cluster.
@@ -73,6 +73,10 @@ pub enum Object {
     Namespace(Namespace),
     /// ServiceAccount.
     ServiceAccount(ServiceAccount),
+    /// Secret.
+    Secret(Secret),
+    /// ConfigMap.
+    ConfigMap(ConfigMap),
     /// Pod.
     Pod(Pod),
     /// Service.

@@ -45,6 +45,8 @@ pub struct RateLimitPolicySpec {
     pub rules: Vec<LimitRule>,
     /// The service that counts for all waypoints together, for rules with `global`.
     pub global: Option<LimitService>,
+    /// Whether clients of gRPC that are over a limit are told RESOURCE_EXHAUSTED, in the place of UNAVAILABLE.
+    pub rate_limited_as_resource_exhausted: bool,
 }
 
 /// What a policy is attached to.
@@ -67,7 +69,7 @@ pub struct LimitTarget {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default)]
 pub struct LimitRule {
-    /// Its name, in logs, metrics and the response's headers.
+    /// Its name, in metrics and the response's headers.
     pub name: String,
     /// Requests it is about; none: all.
     #[serde(rename = "match")]
@@ -79,7 +81,7 @@ pub struct LimitRule {
     pub local: Option<LocalLimit>,
     /// A question to the service in `spec.global`.
     pub global: Option<GlobalLimit>,
-    /// Whether what is over the limit is only logged and counted.
+    /// Whether what is over the limit is only counted.
     pub dry_run: bool,
     /// Whether responses tell the limit (`RateLimit` and `RateLimit-Policy`); they do unless this is false.
     pub response_headers: Option<bool>,
@@ -111,7 +113,7 @@ pub struct LocalLimit {
     pub requests: u32,
     /// in this time.
     pub per: Duration,
-    /// How many it holds; `requests` unless it is given.
+    /// How many it holds, and so may come at once; `requests` unless it is given.
     pub burst: Option<u32>,
 }
 

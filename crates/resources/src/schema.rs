@@ -24,7 +24,14 @@ pub fn spec_schema(kind: Kind) -> Option<Value> {
         Kind::Telemetry => Some(schema::<TelemetrySpec>()),
         Kind::RateLimitPolicy => Some(schema::<RateLimitPolicySpec>()),
         Kind::MeshConfig => Some(schema::<MeshConfigSpec>()),
-        Kind::EndpointSlice | Kind::Namespace | Kind::Node | Kind::Pod | Kind::Service | Kind::ServiceAccount => None,
+        Kind::EndpointSlice
+        | Kind::Namespace
+        | Kind::Node
+        | Kind::Pod
+        | Kind::Service
+        | Kind::ServiceAccount
+        | Kind::Secret
+        | Kind::ConfigMap => None,
         Kind::Gateway
         | Kind::GatewayClass
         | Kind::HttpRoute

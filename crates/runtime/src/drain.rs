@@ -1,6 +1,6 @@
 //! Letting go of what is open. The whole stop order of a process, of which this holds the middle:
 //!
-//! not ready → stop accepting → tell tunnels (GOAWAY) → wait up to the deadline → cancel → flush →
+//! not ready → a notice, while all goes on → stop accepting → tell tunnels (GOAWAY) → wait up to the deadline → cancel → flush →
 //! exit code
 //!
 //! Listeners and tunnels watch [`Drain::begun`]; connections hold a [`Held`] and watch
@@ -24,6 +24,7 @@ pub struct Drain(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
+    announced: CancellationToken,
     begun: CancellationToken,
     cut: CancellationToken,
     tracker: TaskTracker,
@@ -57,6 +58,7 @@ impl Drain {
     #[must_use]
     pub fn child(&self) -> Self {
         Self(Arc::new(Inner {
+            announced: self.0.announced.child_token(),
             begun: self.0.begun.child_token(),
             cut: self.0.cut.child_token(),
             tracker: TaskTracker::new(),
@@ -68,6 +70,17 @@ impl Drain {
     #[must_use]
     pub fn hold(&self) -> Held {
         Held { _own: self.0.tracker.token(), _parent: self.0.parent.as_ref().map(|parent| Box::new(parent.hold())) }
+    }
+
+    /// Says that the drain will begin.
+    pub fn announce(&self) {
+        self.0.announced.cancel();
+    }
+
+    /// Cancelled when it is known that the drain will begin: all goes on, but what can end well may end.
+    #[must_use]
+    pub fn announced(&self) -> &CancellationToken {
+        &self.0.announced
     }
 
     /// Cancelled when the drain begins: accept nothing more, send GOAWAY.
@@ -85,6 +98,7 @@ impl Drain {
     /// Begins the drain, waits until nothing holds it any more, and cuts the rest after `deadline`
     /// or when `hurry` completes.
     pub async fn finish(&self, deadline: Duration, hurry: impl Future<Output = ()>) -> Outcome {
+        self.announce();
         self.0.begun.cancel();
         tokio::select! {
             biased;

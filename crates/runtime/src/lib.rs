@@ -6,10 +6,12 @@ mod drain;
 pub mod http;
 pub mod metrics;
 pub mod readiness;
+mod settings_page;
 mod stop;
 mod tasks;
 
 pub use drain::{Drain, Held, Outcome};
 pub use readiness::{Condition, Readiness};
+pub use settings_page::settings_page;
 pub use stop::{Signals, Stop};
 pub use tasks::spawn;

@@ -41,6 +41,8 @@ pub struct Stop<'a> {
     pub readiness: &'a Readiness,
     /// What is open.
     pub drain: &'a Drain,
+    /// How long all goes on before the drain begins, so that those who send traffic here can learn that it ends.
+    pub notice: Duration,
     /// How long it may stay open.
     pub deadline: Duration,
     /// Cancelled by whoever else may ask the process to stop (the admin page).
@@ -57,7 +59,13 @@ impl Stop<'_> {
         }
         tracing::info!(deadline = ?self.deadline, "stopping");
         self.readiness.stop();
-        let outcome = self.drain.finish(self.deadline, next_signal()).await;
+        self.drain.announce();
+        let deadline = tokio::select! {
+            biased;
+            () = tokio::time::sleep(self.notice) => self.deadline,
+            () = next_signal() => Duration::ZERO,
+        };
+        let outcome = self.drain.finish(deadline, next_signal()).await;
         match outcome {
             Outcome::Drained => tracing::info!("everything has ended"),
             Outcome::Cut => tracing::warn!("what was still open has been cut"),
@@ -96,6 +104,7 @@ mod tests {
         /// Fails once dropped.
         _condition: crate::Condition,
         drain: Drain,
+        notice: Duration,
         requested: CancellationToken,
         signals: mpsc::UnboundedSender<()>,
         received: mpsc::UnboundedReceiver<()>,
@@ -108,7 +117,7 @@ mod tests {
             condition.ok();
             let (signals, received) = mpsc::unbounded_channel();
             let (drain, requested) = (Drain::default(), CancellationToken::new());
-            Self { readiness, _condition: condition, drain, requested, signals, received }
+            Self { readiness, _condition: condition, drain, notice: Duration::ZERO, requested, signals, received }
         }
 
         /// Runs the stop to its end; says how it ended and whether the flush was the last step.
@@ -117,6 +126,7 @@ mod tests {
             let stop = Stop {
                 readiness: &self.readiness,
                 drain: &self.drain,
+                notice: self.notice,
                 deadline: LONG,
                 requested: self.requested.clone(),
             };
@@ -149,6 +159,26 @@ mod tests {
         rig.signals.send(()).unwrap();
         assert_eq!(rig.stop().await, (Outcome::Drained, true));
         assert!(order.await.unwrap());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_notice_goes_before_the_drain_and_a_second_signal_ends_it() {
+        for second_signal in [false, true] {
+            let mut rig = Rig::new();
+            rig.notice = LONG;
+            let (drain, signals) = (rig.drain.clone(), rig.signals.clone());
+            let noticed = tokio::spawn(async move {
+                drain.announced().cancelled().await;
+                if second_signal {
+                    signals.send(()).unwrap();
+                }
+                let began = tokio::time::timeout(LONG / 2, drain.begun().cancelled()).await;
+                began.is_ok()
+            });
+            rig.signals.send(()).unwrap();
+            assert_eq!(rig.stop().await, (Outcome::Drained, true));
+            assert_eq!(noticed.await.unwrap(), second_signal);
+        }
     }
 
     #[tokio::test(start_paused = true)]

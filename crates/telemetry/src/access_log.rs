@@ -69,11 +69,20 @@ impl AccessLog {
         self.queue.0.flush(at_most)
     }
 
-    pub(crate) fn write_request(&self, line: &RequestLine<'_>) {
-        self.queue.0.push(&line.render(self.format));
+    /// Writes a line, which ends with a newline.
+    pub fn write_line(&self, line: &str) {
+        self.queue.0.push(line);
     }
 
-    pub(crate) fn write(&self, line: &Line<'_>) {
-        self.queue.0.push(&line.render(self.format));
+    pub(crate) fn format(&self) -> AccessLogFormat {
+        self.format
     }
+}
+
+/// The time, as logs write it.
+#[must_use]
+pub fn now() -> String {
+    let mut text = String::new();
+    write_now(&mut text);
+    text
 }

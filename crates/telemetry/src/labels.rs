@@ -28,6 +28,43 @@ pub(crate) struct RequestLabels {
     outcome: RequestOutcome,
 }
 
+/// What is changed in the labels of a request, in one metric.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LabelChanges {
+    /// Whether it is not counted there.
+    pub disabled: bool,
+    /// Labels with other values, or none.
+    pub labels: Vec<(Arc<str>, Option<String>)>,
+}
+
+/// The labels of a series, whatever somebody changed in them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[expect(clippy::large_enum_variant, reason = "the small one is rare, and a box costs every request")]
+pub(crate) enum SeriesLabels {
+    /// As they are.
+    Own(RequestLabels),
+    /// All of them, in order.
+    Changed(Vec<(Arc<str>, String)>),
+}
+
+impl SeriesLabels {
+    /// The labels with changes in them. Where that changes nothing they are the same series.
+    pub(crate) fn changed(own: &RequestLabels, changes: &LabelChanges) -> Self {
+        let mut before = Vec::new();
+        own.each(&mut |name, value| before.push((Arc::from(name), value.to_owned())));
+        let mut labels = before.clone();
+        for (name, value) in &changes.labels {
+            match (value, labels.iter().position(|(known, _)| known == name)) {
+                (Some(value), Some(at)) => labels.splice(at..=at, [(Arc::clone(name), value.clone())]).for_each(drop),
+                (Some(value), None) => labels.push((Arc::clone(name), value.clone())),
+                (None, Some(at)) => drop(labels.remove(at)),
+                (None, None) => {}
+            }
+        }
+        if labels == before { Self::Own(own.clone()) } else { Self::Changed(labels) }
+    }
+}
+
 /// How a request ended, as far as metrics tell requests apart by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct RequestOutcome {
@@ -88,14 +125,14 @@ impl FlowLabels {
         }
     }
 
-    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> std::fmt::Result {
-        encode_label(encoder, "reporter", Some(self.direction.reporter()))?;
-        self.source.encode("source", encoder)?;
+    fn each(&self, tell: &mut Tell<'_>) {
+        tell("reporter", self.direction.reporter());
+        self.source.tell("source", tell);
         let service = self.service.as_ref();
-        encode_label(encoder, "destination_service", service.map(|service| &*service.hostname))?;
-        encode_label(encoder, "destination_service_namespace", service.map(|service| &*service.namespace))?;
-        encode_label(encoder, "destination_service_name", service.map(|service| &*service.name))?;
-        self.destination.encode("destination", encoder)
+        tell("destination_service", said(service.map(|service| &*service.hostname)));
+        tell("destination_service_namespace", said(service.map(|service| &*service.namespace)));
+        tell("destination_service_name", said(service.map(|service| &*service.name)));
+        self.destination.tell("destination", tell);
     }
 }
 
@@ -135,15 +172,14 @@ impl PartyLabels {
         ]
     }
 
-    fn encode(&self, side: &str, encoder: &mut LabelSetEncoder<'_>) -> std::fmt::Result {
+    fn tell(&self, side: &str, tell: &mut Tell<'_>) {
         for (suffix, value) in self.each() {
             if suffix == "app" {
                 let principal = self.identity.as_ref().map(Identity::to_string);
-                encode_label(encoder, &format!("{side}_principal"), principal.as_deref())?;
+                tell(&format!("{side}_principal"), said(principal.as_deref()));
             }
-            encode_label(encoder, &format!("{side}_{suffix}"), value)?;
+            tell(&format!("{side}_{suffix}"), said(value));
         }
-        Ok(())
     }
 }
 
@@ -155,32 +191,52 @@ impl RequestLabels {
     pub(crate) fn is_grpc(&self) -> bool {
         self.outcome.protocol == "grpc"
     }
+
+    fn each(&self, tell: &mut Tell<'_>) {
+        self.flow.each(tell);
+        let RequestOutcome { protocol, status, grpc_status, flags } = self.outcome;
+        tell("request_protocol", protocol);
+        tell("response_code", &status.to_string());
+        // Empty, not unknown, where the request is none of gRPC.
+        tell("grpc_response_status", &grpc_status.map(|status| status.to_string()).unwrap_or_default());
+        tell("response_flags", &flags.to_string());
+        tell("connection_security_policy", self.flow.security.word());
+    }
 }
 
 impl EncodeLabelSet for TrafficLabels {
     fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> std::fmt::Result {
-        self.flow.encode(encoder)?;
-        encode_label(encoder, "request_protocol", Some("tcp"))?;
-        encode_label(encoder, "response_flags", Some(self.flag))?;
-        encode_label(encoder, "connection_security_policy", Some(self.flow.security.word()))
+        encode(encoder, |tell| {
+            self.flow.each(tell);
+            tell("request_protocol", "tcp");
+            tell("response_flags", self.flag);
+            tell("connection_security_policy", self.flow.security.word());
+        })
     }
 }
 
-impl EncodeLabelSet for RequestLabels {
+impl EncodeLabelSet for SeriesLabels {
     fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> std::fmt::Result {
-        self.flow.encode(encoder)?;
-        let RequestOutcome { protocol, status, grpc_status, flags } = self.outcome;
-        encode_label(encoder, "request_protocol", Some(protocol))?;
-        encode_label(encoder, "response_code", Some(&status.to_string()))?;
-        // Empty, not unknown, where the request is none of gRPC.
-        let grpc_status = grpc_status.map(|status| status.to_string()).unwrap_or_default();
-        ("grpc_response_status", grpc_status.as_str()).encode(encoder.encode_label())?;
-        encode_label(encoder, "response_flags", Some(&flags.to_string()))?;
-        encode_label(encoder, "connection_security_policy", Some(self.flow.security.word()))
+        encode(encoder, |tell| match self {
+            Self::Own(labels) => labels.each(tell),
+            Self::Changed(labels) => labels.iter().for_each(|(name, value)| tell(name, value)),
+        })
     }
 }
 
-fn encode_label(encoder: &mut LabelSetEncoder<'_>, name: &str, value: Option<&str>) -> std::fmt::Result {
-    let value = value.filter(|value| !value.is_empty()).unwrap_or(UNKNOWN);
-    (name, value).encode(encoder.encode_label())
+/// Is told a label's name and value.
+type Tell<'a> = dyn FnMut(&str, &str) + 'a;
+
+fn encode(encoder: &mut LabelSetEncoder<'_>, each: impl FnOnce(&mut Tell<'_>)) -> std::fmt::Result {
+    let mut result = Ok(());
+    each(&mut |name, value| {
+        if result.is_ok() {
+            result = (name, value).encode(encoder.encode_label());
+        }
+    });
+    result
+}
+
+fn said(value: Option<&str>) -> &str {
+    value.filter(|value| !value.is_empty()).unwrap_or(UNKNOWN)
 }

@@ -17,13 +17,14 @@ mod requests;
 mod response_flag;
 mod traffic;
 
-pub use access_log::{AccessLog, AccessLogError, AccessLogFormat};
+pub use access_log::{AccessLog, AccessLogError, AccessLogFormat, now};
 pub use error_chain::error_chain;
 pub use flow::{Addresses, Bytes, Direction, Flow, Party, SecurityPolicy};
+pub use labels::LabelChanges;
 pub use logging::{LevelControl, LogFormat, LoggingError, init};
 pub use metrics::{AgentMetrics, Metrics, content_type};
 pub use record::{ConnectionRecord, Recorder};
-pub use request_record::{RequestFacts, RequestRecord};
-pub use requests::Requests;
+pub use request_record::{EndedRequest, Observer, RequestFacts, RequestRecord};
+pub use requests::{RequestMetric, Requests};
 pub use response_flag::{ResponseFlag, ResponseFlags};
 pub use traffic::Traffic;

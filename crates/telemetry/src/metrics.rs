@@ -45,8 +45,12 @@ pub struct AgentMetrics {
     pub dry_run_denials: Counter,
     /// Connections whose client somebody named that is not the waypoint of their destination.
     pub client_principals_ignored: Counter,
+    /// Requests that limits did not simply let pass, by policy, rule and what became of them.
+    pub rate_limits: Family<[(&'static str, String); 3], Counter>,
     /// Access-log lines lost because the output was too slow, or failed.
     pub access_log_lost: Counter,
+    /// Spans that no collector has got.
+    pub spans_lost: Counter,
 }
 
 impl Metrics {
@@ -110,7 +114,10 @@ impl AgentMetrics {
             "Connections whose client somebody else than their waypoint named",
             self.client_principals_ignored.clone(),
         );
+        let limited = "Requests over a rate limit, or that nobody could count";
+        registry.register("rate_limits", limited, self.rate_limits.clone());
         registry.register("access_log_lost", "Access-log lines lost", self.access_log_lost.clone());
+        registry.register("spans_lost", "Spans that no collector has got", self.spans_lost.clone());
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ambit_model::{CloseReason, PeerAddr};
 
-use crate::access_log::{AccessLog, Line};
+use crate::access_log::{AccessLog, AccessLogFormat, Line};
 use crate::flow::{Addresses, Bytes, Direction, Flow};
 use crate::labels::NO_FLAG;
 use crate::traffic::{Series, SeriesCache, Traffic};
@@ -42,6 +42,7 @@ impl Recorder {
             counted: (0, 0),
             opened: Instant::now(),
             series: None,
+            is_logged: true,
             closed: false,
         }
     }
@@ -64,10 +65,30 @@ pub struct ConnectionRecord {
     counted: (u64, u64),
     opened: Instant,
     series: Option<Arc<Series>>,
+    is_logged: bool,
     closed: bool,
 }
 
 impl ConnectionRecord {
+    /// Leaves its line of the log to somebody else.
+    pub fn unlogged(&mut self) {
+        self.is_logged = false;
+    }
+
+    /// How long it has been open.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.opened.elapsed()
+    }
+
+    /// Its line of the log, with the newline, if it ends now and so.
+    #[must_use]
+    pub fn line(&self, format: AccessLogFormat, end: Result<(), &CloseReason>) -> String {
+        let (flow, addresses) = (&self.flow, &self.addresses);
+        let (from_client, from_server) = (self.bytes.sent.load(Relaxed), self.bytes.received.load(Relaxed));
+        Line { flow, addresses, from_client, from_server, duration: self.opened.elapsed(), end }.render(format)
+    }
+
     /// Where to count the bytes that are carried.
     #[must_use]
     pub fn bytes(&self) -> Arc<Bytes> {
@@ -120,15 +141,8 @@ impl ConnectionRecord {
     }
 
     fn log(&self, end: Result<(), &CloseReason>) {
-        if let Some(log) = &self.recorder.0.log {
-            log.write(&Line {
-                flow: &self.flow,
-                addresses: &self.addresses,
-                from_client: self.bytes.sent.load(Relaxed),
-                from_server: self.bytes.received.load(Relaxed),
-                duration: self.opened.elapsed(),
-                end,
-            });
+        if let Some(log) = self.recorder.0.log.as_ref().filter(|_| self.is_logged) {
+            log.write_line(&self.line(log.format(), end));
         }
     }
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::ResponseFlags;
-use crate::access_log::{AccessLog, RequestLine, write_now};
+use crate::access_log::{AccessLog, AccessLogFormat, RequestLine, write_now};
 use crate::flow::Flow;
-use crate::labels::RequestOutcome;
-use crate::requests::{Measured, Requests};
+use crate::labels::{LabelChanges, RequestOutcome};
+use crate::requests::{Measured, RequestMetric, Requests};
 
 /// What the log tells of a request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -54,9 +54,41 @@ pub struct RequestFacts {
     pub server_name: Option<String>,
 }
 
+/// Who is told of a request's end, in the place of the log or beside it.
+pub trait Observer: std::fmt::Debug {
+    /// The request has ended. Says which of its labels are others in which metrics, or missing.
+    fn ended(&mut self, request: &EndedRequest<'_>) -> Vec<(RequestMetric, LabelChanges)>;
+}
+
+/// A request at its end.
+#[derive(Debug)]
+pub struct EndedRequest<'a> {
+    /// Who talked to whom.
+    pub flow: &'a Flow,
+    /// What the log tells.
+    pub facts: &'a RequestFacts,
+    /// When it came, as logs write it.
+    pub began: &'a str,
+    /// How long it took.
+    pub duration: Duration,
+    /// Bytes of the request's body.
+    pub request_bytes: u64,
+    /// Bytes of the response's body.
+    pub response_bytes: u64,
+}
+
+impl EndedRequest<'_> {
+    /// The line of the waypoint's own log, with its newline.
+    #[must_use]
+    pub fn line(&self, format: AccessLogFormat) -> String {
+        let Self { facts, began, duration, request_bytes, response_bytes, .. } = *self;
+        RequestLine { facts, began, duration, received: request_bytes, sent: response_bytes }.render(format)
+    }
+}
+
 /// The record of one request. Steps fill in what they learn; dropping it closes it.
 #[derive(Debug)]
-pub struct RequestRecord {
+pub struct RequestRecord<O: Observer> {
     /// Who talks to whom.
     pub flow: Flow,
     /// What the log tells.
@@ -69,19 +101,21 @@ pub struct RequestRecord {
     pub request_messages: u64,
     /// gRPC messages of the response so far.
     pub response_messages: u64,
+    /// Who is told of its end.
+    pub observer: Option<Box<O>>,
     requests: Arc<Requests>,
     log: Option<AccessLog>,
     opened: Instant,
-    /// When it came, as the log writes it; empty without a log.
+    /// When it came, as the log writes it; empty where nobody is told.
     began: String,
 }
 
-impl RequestRecord {
+impl<O: Observer> RequestRecord<O> {
     /// Opens the record of a request that has just come, in a connection with this flow.
     #[must_use]
-    pub fn open(flow: Flow, requests: Arc<Requests>, log: Option<AccessLog>) -> Self {
+    pub fn open(flow: Flow, requests: Arc<Requests>, log: Option<AccessLog>, observer: Option<Box<O>>) -> Self {
         let mut began = String::new();
-        if log.is_some() {
+        if log.is_some() || observer.is_some() {
             write_now(&mut began);
         }
         Self {
@@ -91,15 +125,22 @@ impl RequestRecord {
             response_bytes: 0,
             request_messages: 0,
             response_messages: 0,
+            observer,
             requests,
             log,
             opened: Instant::now(),
             began,
         }
     }
+
+    /// Whether what happens to it is to be told at all.
+    #[must_use]
+    pub fn is_told(&self) -> bool {
+        self.log.is_some() || self.observer.is_some()
+    }
 }
 
-impl Drop for RequestRecord {
+impl<O: Observer> Drop for RequestRecord<O> {
     fn drop(&mut self) {
         let duration = self.opened.elapsed();
         let facts = &self.facts;
@@ -116,10 +157,13 @@ impl Drop for RequestRecord {
             request_messages: self.request_messages,
             response_messages: self.response_messages,
         };
-        self.requests.count(&self.flow, outcome, measured);
+        let (request_bytes, response_bytes) = (self.request_bytes, self.response_bytes);
+        let (flow, began) = (&self.flow, self.began.as_str());
+        let ended = EndedRequest { flow, facts, began, duration, request_bytes, response_bytes };
+        let changes = self.observer.as_mut().map(|observer| observer.ended(&ended)).unwrap_or_default();
+        self.requests.count(&self.flow, outcome, measured, &changes);
         if let Some(log) = &self.log {
-            let (received, sent) = (self.request_bytes, self.response_bytes);
-            log.write_request(&RequestLine { facts, began: &self.began, duration, received, sent });
+            log.write_line(&ended.line(log.format()));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The series of requests, one for each set of labels.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::exemplar::Exemplar;
 
 use crate::flow::Flow;
-use crate::labels::{RequestLabels, RequestOutcome};
+use crate::labels::{LabelChanges, RequestLabels, RequestOutcome, SeriesLabels};
 
 /// Series at most. With more, all begin anew, as after a restart: what a client can choose (its methods' statuses)
 /// must not fill memory.
@@ -20,7 +20,7 @@ const MAX_SERIES: usize = 20_000;
 /// All series of requests. Shared by the workers and the metrics endpoint.
 #[derive(Debug, Default)]
 pub struct Requests {
-    series: RwLock<HashMap<Arc<RequestLabels>, Arc<RequestSeries>>>,
+    series: RwLock<HashMap<Arc<SeriesLabels>, Arc<RequestSeries>>>,
 }
 
 /// What is counted of one request.
@@ -33,24 +33,71 @@ pub(crate) struct Measured {
     pub(crate) response_messages: u64,
 }
 
+/// A metric of requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the metrics, one by one")]
+pub enum RequestMetric {
+    Requests,
+    RequestMessages,
+    ResponseMessages,
+    Duration,
+    RequestBytes,
+    ResponseBytes,
+}
+
+/// Some metrics, a bit each.
+type Metrics = u8;
+
+impl RequestMetric {
+    fn bit(self) -> Metrics {
+        1 << self as u8
+    }
+}
+
+/// All of them, and those that only gRPC has.
+const ALL: Metrics = 0b11_1111;
+const MESSAGES: Metrics = 0b00_0110;
+
 impl Requests {
-    pub(crate) fn count(&self, flow: &Flow, outcome: RequestOutcome, measured: Measured) {
+    /// Counts a request; in metrics that are among the changes, with other labels or not at all.
+    pub(crate) fn count(
+        &self,
+        flow: &Flow,
+        outcome: RequestOutcome,
+        measured: Measured,
+        changes: &[(RequestMetric, LabelChanges)],
+    ) {
         let labels = RequestLabels::new(flow, outcome);
+        let counted = if labels.is_grpc() { ALL } else { ALL & !MESSAGES };
+        let mut as_is = counted;
+        for (metric, changes) in changes.iter().filter(|(metric, _)| metric.bit() & counted != 0) {
+            as_is &= !metric.bit();
+            if !changes.disabled {
+                self.series(SeriesLabels::changed(&labels, changes)).count(measured, metric.bit());
+            }
+        }
+        if as_is != 0 {
+            self.series(SeriesLabels::Own(labels)).count(measured, as_is);
+        }
+    }
+
+    fn series(&self, labels: SeriesLabels) -> Arc<RequestSeries> {
         let known = self.series.read().unwrap_or_else(PoisonError::into_inner).get(&labels).cloned();
-        let series = known.unwrap_or_else(|| {
+        known.unwrap_or_else(|| {
             let mut all = self.series.write().unwrap_or_else(PoisonError::into_inner);
             if all.len() >= MAX_SERIES {
                 all.clear();
             }
             Arc::clone(all.entry(Arc::new(labels)).or_default())
-        });
-        series.count(measured);
+        })
     }
 }
 
 /// The counters of one set of labels.
 #[derive(Debug, Default)]
 struct RequestSeries {
+    /// The metrics that count something under these labels.
+    counted: AtomicU8,
     requests: AtomicU64,
     duration: Histogram,
     request_bytes: Histogram,
@@ -60,13 +107,31 @@ struct RequestSeries {
 }
 
 impl RequestSeries {
-    fn count(&self, measured: Measured) {
-        self.requests.fetch_add(1, Relaxed);
-        self.duration.observe(u64::try_from(measured.duration.as_micros()).unwrap_or(u64::MAX), 1000);
-        self.request_bytes.observe(measured.request_bytes, 1);
-        self.response_bytes.observe(measured.response_bytes, 1);
-        self.request_messages.fetch_add(measured.request_messages, Relaxed);
-        self.response_messages.fetch_add(measured.response_messages, Relaxed);
+    fn count(&self, measured: Measured, metrics: Metrics) {
+        self.counted.fetch_or(metrics, Relaxed);
+        let counts = |metric: RequestMetric| metrics & metric.bit() != 0;
+        if counts(RequestMetric::Requests) {
+            self.requests.fetch_add(1, Relaxed);
+        }
+        if counts(RequestMetric::Duration) {
+            self.duration.observe(u64::try_from(measured.duration.as_micros()).unwrap_or(u64::MAX), 1000);
+        }
+        if counts(RequestMetric::RequestBytes) {
+            self.request_bytes.observe(measured.request_bytes, 1);
+        }
+        if counts(RequestMetric::ResponseBytes) {
+            self.response_bytes.observe(measured.response_bytes, 1);
+        }
+        if counts(RequestMetric::RequestMessages) {
+            self.request_messages.fetch_add(measured.request_messages, Relaxed);
+        }
+        if counts(RequestMetric::ResponseMessages) {
+            self.response_messages.fetch_add(measured.response_messages, Relaxed);
+        }
+    }
+
+    fn has(&self, metric: RequestMetric) -> bool {
+        self.counted.load(Relaxed) & metric.bit() != 0
     }
 }
 
@@ -97,26 +162,38 @@ impl Histogram {
     #[expect(clippy::cast_precision_loss, reason = "figures are for dashboards")]
     fn read(&self, unit: u64) -> (f64, u64, Vec<(f64, u64)>) {
         let counts = self.buckets.iter().map(|bucket| bucket.load(Relaxed));
-        let ends = BUCKETS.iter().map(|end| *end as f64 / 2.0).chain([f64::MAX]);
+        let ends = BUCKETS.iter().map(|end| *end as f64 / 2.0).chain([f64::INFINITY]);
         let buckets: Vec<_> = ends.zip(counts).collect();
         let count = buckets.iter().map(|(_, count)| count).sum();
         (self.sum.load(Relaxed) as f64 / unit as f64, count, buckets)
     }
 }
 
-/// A counter's name without the suffix `_total` (the encoder adds it), its help, and its value.
-type Column<T> = (&'static str, &'static str, fn(&RequestSeries) -> &T);
+/// A metric, its name (a counter's without the suffix `_total`, which the encoder adds), its help, and its value.
+type Column<T> = (RequestMetric, &'static str, &'static str, fn(&RequestSeries) -> &T);
 
 const COUNTERS: [Column<AtomicU64>; 3] = [
-    ("istio_requests", "Requests", |series| &series.requests),
-    ("istio_request_messages", "gRPC messages of requests", |series| &series.request_messages),
-    ("istio_response_messages", "gRPC messages of responses", |series| &series.response_messages),
+    (RequestMetric::Requests, "istio_requests", "Requests", |series| &series.requests),
+    (RequestMetric::RequestMessages, "istio_request_messages", "gRPC messages of requests", |series| {
+        &series.request_messages
+    }),
+    (RequestMetric::ResponseMessages, "istio_response_messages", "gRPC messages of responses", |series| {
+        &series.response_messages
+    }),
 ];
 
 const HISTOGRAMS: [(Column<Histogram>, u64); 3] = [
-    (("istio_request_duration_milliseconds", "Time from a request to the end of its response", |s| &s.duration), 1000),
-    (("istio_request_bytes", "Bytes of requests' bodies", |s| &s.request_bytes), 1),
-    (("istio_response_bytes", "Bytes of responses' bodies", |s| &s.response_bytes), 1),
+    (
+        (
+            RequestMetric::Duration,
+            "istio_request_duration_milliseconds",
+            "Time from a request to the end of its response",
+            |series| &series.duration,
+        ),
+        1000,
+    ),
+    ((RequestMetric::RequestBytes, "istio_request_bytes", "Bytes of requests' bodies", |s| &s.request_bytes), 1),
+    ((RequestMetric::ResponseBytes, "istio_response_bytes", "Bytes of responses' bodies", |s| &s.response_bytes), 1),
 ];
 
 impl Collector for Requests {
@@ -126,17 +203,16 @@ impl Collector for Requests {
             let all = self.series.read().unwrap_or_else(PoisonError::into_inner);
             all.iter().map(|(labels, series)| (Arc::clone(labels), Arc::clone(series))).collect()
         };
-        for (at, (name, help, value)) in COUNTERS.into_iter().enumerate() {
+        for (of, name, help, value) in COUNTERS {
             let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-            // Only gRPC has messages.
-            for (labels, series) in all.iter().filter(|(labels, _)| at == 0 || labels.is_grpc()) {
+            for (labels, series) in all.iter().filter(|(_, series)| series.has(of)) {
                 let no_exemplar: Option<&Exemplar<NoLabelSet, u64>> = None;
                 metric.encode_family(&**labels)?.encode_counter(&value(series).load(Relaxed), no_exemplar)?;
             }
         }
-        for ((name, help, histogram), unit) in HISTOGRAMS {
+        for ((of, name, help, histogram), unit) in HISTOGRAMS {
             let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
-            for (labels, series) in &all {
+            for (labels, series) in all.iter().filter(|(_, series)| series.has(of)) {
                 let (sum, count, buckets) = histogram(series).read(unit);
                 metric.encode_family(&**labels)?.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
             }
@@ -148,6 +224,37 @@ impl Collector for Requests {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_label_that_is_changed_or_gone_counts_there_alone() {
+        let requests = Requests::default();
+        let outcome = RequestOutcome { protocol: "http", status: 200, grpc_status: None, flags: Default::default() };
+        let flow = Flow::new(crate::Direction::Waypoint);
+        let change = |labels: &[(&str, Option<&str>)]| LabelChanges {
+            disabled: false,
+            labels: labels.iter().map(|(name, value)| (Arc::from(*name), value.map(str::to_owned))).collect(),
+        };
+        let off = LabelChanges { disabled: true, ..LabelChanges::default() };
+        let changes = [
+            (RequestMetric::Requests, change(&[("request_host", Some("web")), ("response_flags", None)])),
+            (RequestMetric::RequestBytes, change(&[("response_code", Some("200"))])),
+            (RequestMetric::ResponseBytes, off),
+        ];
+        requests.count(&flow, outcome, Measured::default(), &changes);
+        let mut registry = prometheus_client::registry::Registry::default();
+        registry.register_collector(Box::new(Arc::new(requests)));
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        let lines = |name: &str| text.lines().filter(|line| line.starts_with(name)).collect::<Vec<_>>();
+        let [counted] = lines("istio_requests_total{")[..] else { panic!("{text}") };
+        assert!(counted.contains("request_host=\"web\"") && !counted.contains("response_flags"), "{counted}");
+        let [own] = lines("istio_request_bytes_count{")[..] else { panic!("{text}") };
+        assert!(own.contains("response_flags=\"-\""), "{own}");
+        assert_eq!(lines("istio_response_bytes_count{").len(), 0);
+        assert_eq!(lines("istio_request_messages").len(), 0);
+        assert_eq!(lines("istio_request_duration_milliseconds_count{").len(), 1);
+        assert_eq!(lines("istio_request_duration_milliseconds_bucket{le=\"+Inf\",").len(), 1);
+    }
 
     #[test]
     fn a_value_at_the_end_of_a_bucket_is_in_it() {

@@ -1,11 +1,14 @@
 //! A pod.
 
+use std::io::{BufRead, BufReader};
 use std::net::IpAddr;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::{Agent, Node, PATIENCE, kubectl, object};
+use crate::agent::http;
 use crate::until;
 
 /// What a captured pod is told by.
@@ -132,6 +135,27 @@ impl Pod {
     /// Fails when there is no answer, or one that is not 200.
     pub fn ask(&self, url: &str) -> Result<String> {
         self.exec(&["fortio", "curl", "-quiet", "-timeout", "5s", url])
+    }
+
+    /// What a page for its operator says that it shows to its own machine alone, on port 15000.
+    ///
+    /// # Errors
+    /// Fails when it says nothing.
+    pub fn admin(&self, path: &str) -> Result<String> {
+        let of = format!("pod/{}", self.name);
+        let mut forward = Command::new("kubectl");
+        forward.args(["port-forward", "--namespace", &self.namespace, &of, ":15000"]);
+        let mut forward = forward.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().context("start kubectl")?;
+        let asked = (|| {
+            let mut line = String::new();
+            BufReader::new(forward.stdout.as_mut().context("kubectl has no output")?).read_line(&mut line)?;
+            // "Forwarding from 127.0.0.1:40000 -> 15000"
+            let address = line.split(' ').nth(2).with_context(|| format!("no forwarding: {line:?}"))?;
+            Ok(http::request("GET", address.parse()?, path)?.1)
+        })();
+        forward.kill()?;
+        forward.wait()?;
+        asked
     }
 
     /// Waits until a server answers.

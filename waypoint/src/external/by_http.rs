@@ -5,8 +5,9 @@ use http::header::{AUTHORIZATION, CONTENT_LENGTH, LOCATION, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
 
 use super::change::{How, is_removable};
-use super::{AskError, Asked, Change, Consent, Denial, PARTIAL_BODY, Seen, Verdict, partial, put};
+use super::{AskError, Asked, Change, Consent, Denial, PARTIAL_BODY, Seen, Verdict, callee, partial};
 use crate::body::Body;
+use crate::callee::CallError;
 use crate::errand::Answer;
 use crate::plan::Speak;
 
@@ -20,7 +21,8 @@ pub(super) async fn ask(
     seen: &Seen,
 ) -> Result<Verdict, AskError> {
     let question = question(authorizer, http, asked, seen)?;
-    verdict(http, put(authorizer, asked, Speak::Http1, question).await?)
+    let answer = callee(authorizer).put(asked.worker, asked.in_force, Speak::Http1, question).await?;
+    verdict(http, answer)
 }
 
 fn question(
@@ -28,7 +30,7 @@ fn question(
     http: &HttpCheck,
     asked: Asked<'_>,
     seen: &Seen,
-) -> Result<Request<Body>, AskError> {
+) -> Result<Request<Body>, CallError> {
     let head = &asked.head.parts;
     let authority = match asked.head.authority.as_str() {
         "" => &*authorizer.service.hostname,
@@ -59,7 +61,7 @@ pub(super) fn verdict(http: &HttpCheck, answer: Answer) -> Result<Verdict, AskEr
     let status = answer.head.status;
     let headers = &answer.head.headers;
     if status.is_server_error() {
-        return Err(AskError::Status(status));
+        return Err(CallError::Status(status).into());
     }
     if status == StatusCode::OK {
         return Ok(Ok(Consent {

@@ -4,7 +4,7 @@ use ambit_l7::is_managed;
 use http::header::HOST;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::AskError;
+use super::{AskError, WrittenHeader};
 
 /// A header that is changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +26,16 @@ pub(super) enum How {
 impl Change {
     pub(super) fn new(name: HeaderName, value: HeaderValue, how: How) -> Self {
         Self { name, value, how }
+    }
+
+    /// One value more.
+    pub(crate) fn append(name: HeaderName, value: HeaderValue) -> Self {
+        Self { name, value, how: How::Append }
+    }
+
+    /// One value more, as a service writes it; nothing for what is no header, or nobody's to change.
+    pub(crate) fn written(header: &WrittenHeader) -> Option<Self> {
+        Self::read(&header.key, header.bytes(), How::Append).ok().flatten()
     }
 
     /// Reads a change; `None` where the header is nobody's to change. What cannot be a header at all is an error: it

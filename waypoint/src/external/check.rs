@@ -2,56 +2,61 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
 use std::time::SystemTime;
 
-use ambit_l7::{ExternalAuthorizer, grpc};
+use ambit_l7::ExternalAuthorizer;
 use ambit_model::Identity;
-use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
-use http::{HeaderName, Request, StatusCode, header};
-use prost::Message as _;
+use bytes::Bytes;
+use http::{HeaderName, StatusCode, header};
 
 use super::change::{How, is_removable};
 use super::messages::{
     Address, AttributeContext, CheckRequest, CheckResponse, DeniedHttpResponse, HeaderValueOption, HttpRequest,
-    HttpResponse, OkHttpResponse, Peer, SocketAddress,
+    HttpResponse, OkHttpResponse, Peer, SocketAddress, TlsSession,
 };
-use super::{AskError, Asked, Change, Consent, Denial, PARTIAL_BODY, Seen, Verdict, messages, partial, put};
-use crate::body::Body;
-use crate::plan::Speak;
+use super::{AskError, Asked, Change, Consent, Denial, PARTIAL_BODY, Seen, Verdict, callee, messages, partial};
+use crate::connection::Connection;
+use crate::in_force::InForce;
+use crate::worker::Worker;
 
 const METHOD: &str = "/envoy.service.auth.v3.Authorization/Check";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// In front of a message: whether it is compressed, and its length.
-const PREFIX: usize = 5;
-
 pub(super) async fn ask(authorizer: &ExternalAuthorizer, asked: Asked<'_>, seen: &Seen) -> Result<Verdict, AskError> {
     let message = CheckRequest { attributes: Some(attributes(authorizer, asked, seen)) };
-    let question = Request::post(format!("http://{}{METHOD}", authorizer.service.hostname))
-        .header(header::CONTENT_TYPE, "application/grpc")
-        .header(header::TE, "trailers")
-        .body(Body::full(framed(&message)))?;
-    let answer = put(authorizer, asked, Speak::Http2, question).await?;
-    if answer.head.status != StatusCode::OK {
-        return Err(AskError::Status(answer.head.status));
-    }
-    match grpc::status(&answer.trailers).or_else(|| grpc::status(&answer.head.headers)) {
-        Some(0) => verdict(CheckResponse::decode(unframed(answer.body)?)?),
-        status => Err(AskError::GrpcStatus(status)),
-    }
+    verdict(callee(authorizer).call(asked.worker, asked.in_force, METHOD, &message).await?)
+}
+
+/// The same for a connection that is no HTTP.
+pub(super) async fn ask_of_bytes(
+    authorizer: &ExternalAuthorizer,
+    (worker, in_force): (&Rc<Worker>, &Arc<InForce>),
+    connection: &Connection,
+    server_name: Option<&str>,
+) -> Result<Verdict, AskError> {
+    let tls_session = server_name.map(|name| TlsSession { sni: name.to_owned() });
+    let attributes = AttributeContext { tls_session, ..ends(connection, in_force) };
+    let message = CheckRequest { attributes: Some(attributes) };
+    verdict(callee(authorizer).call(worker, in_force, METHOD, &message).await?)
 }
 
 fn attributes(authorizer: &ExternalAuthorizer, asked: Asked<'_>, seen: &Seen) -> AttributeContext {
-    let client = &asked.connection.client;
+    let http = Some(http(authorizer, asked, seen));
+    let request = Some(messages::Asked { time: Some(SystemTime::now().into()), http });
+    AttributeContext { request, ..ends(asked.connection, asked.in_force) }
+}
+
+/// Who asks whom.
+fn ends(connection: &Connection, in_force: &InForce) -> AttributeContext {
+    let client = &connection.client;
     let labels = client.workload.iter().flat_map(|workload| workload.labels.iter());
     let labels = labels.map(|(name, value)| (name.to_string(), value.to_string())).collect();
     AttributeContext {
         source: Some(Peer { labels, ..peer(client.address.socket(), &client.identity) }),
-        destination: Some(peer(asked.connection.target.socket(), &asked.in_force.own.identity)),
-        request: Some(messages::Asked {
-            time: Some(SystemTime::now().into()),
-            http: Some(http(authorizer, asked, seen)),
-        }),
+        destination: Some(peer(connection.target.socket(), &in_force.own.identity)),
+        ..AttributeContext::default()
     }
 }
 
@@ -97,30 +102,11 @@ fn http(authorizer: &ExternalAuthorizer, asked: Asked<'_>, seen: &Seen) -> HttpR
     }
 }
 
-fn framed(message: &CheckRequest) -> Bytes {
-    let length = message.encoded_len();
-    let mut bytes = BytesMut::with_capacity(PREFIX + length);
-    bytes.put_u8(0);
-    // Heads and bodies are bounded far below.
-    bytes.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
-    bytes.extend_from_slice(&message.encode_to_vec());
-    bytes.freeze()
-}
-
-/// The one message of an answer, which nobody was told to compress.
-fn unframed(mut body: Bytes) -> Result<Bytes, AskError> {
-    if body.len() < PREFIX || body.get_u8() != 0 {
-        return Err(AskError::Frame);
-    }
-    let length = usize::try_from(body.get_u32()).unwrap_or(usize::MAX);
-    if body.len() == length { Ok(body) } else { Err(AskError::Frame) }
-}
-
 /// Only a status that says OK is consent: none at all says it too, as everywhere in this format.
 pub(super) fn verdict(response: CheckResponse) -> Result<Verdict, AskError> {
     let code = response.status.map_or(0, |status| status.code);
     match (code, response.http_response) {
-        (0, Some(HttpResponse::Denied(_))) => Err(AskError::Frame),
+        (0, Some(HttpResponse::Denied(_))) => Err(AskError::Contradiction),
         (0, None) => Ok(Ok(Consent::default())),
         (0, Some(HttpResponse::Ok(ok))) => Ok(Ok(consent(ok)?)),
         (_, Some(HttpResponse::Denied(denied))) => Ok(Err(denial(denied)?)),
@@ -159,8 +145,7 @@ fn changes(headers: &[HeaderValueOption], unsaid: How) -> Result<Vec<Change>, As
             (None, 3) => How::OverwriteIfPresent,
             (None, _) => unsaid,
         };
-        let value = if header.raw_value.is_empty() { header.value.as_bytes() } else { &header.raw_value };
-        Change::read(&header.key, value, how)
+        Change::read(&header.key, header.bytes(), how)
     });
     each.filter_map(Result::transpose).collect()
 }

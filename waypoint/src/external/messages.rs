@@ -20,6 +20,15 @@ pub(super) struct AttributeContext {
     pub(super) destination: Option<Peer>,
     #[prost(message, optional, tag = "4")]
     pub(super) request: Option<Asked>,
+    #[prost(message, optional, tag = "12")]
+    pub(super) tls_session: Option<TlsSession>,
+}
+
+/// `AttributeContext.TLSSession`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct TlsSession {
+    #[prost(string, tag = "1")]
+    pub(super) sni: String,
 }
 
 /// `AttributeContext.Peer`.
@@ -151,11 +160,18 @@ pub(super) struct HeaderValueOption {
 
 /// `envoy.config.core.v3.HeaderValue`.
 #[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct HeaderValue {
+pub(crate) struct HeaderValue {
     #[prost(string, tag = "1")]
-    pub(super) key: String,
+    pub(crate) key: String,
     #[prost(string, tag = "2")]
-    pub(super) value: String,
+    pub(crate) value: String,
     #[prost(bytes = "bytes", tag = "3")]
-    pub(super) raw_value: Bytes,
+    pub(crate) raw_value: Bytes,
+}
+
+impl HeaderValue {
+    /// Its value: in one of two fields.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        if self.raw_value.is_empty() { self.value.as_bytes() } else { &self.raw_value }
+    }
 }

@@ -1,7 +1,7 @@
 use ambit_l7::{BodyForAuthorizer, HttpCheck, PathNormalization, Pattern};
 use ambit_model::ServiceKey;
 use futures::stream;
-use http::{HeaderMap, Response};
+use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Frame;
 
@@ -11,6 +11,7 @@ use super::messages::{
     OkHttpResponse, Status,
 };
 use super::*;
+use crate::errand::Answer;
 
 fn option(key: &str, value: &str, append: Option<bool>, append_action: i32) -> HeaderValueOption {
     let header = Value { key: key.into(), value: value.into(), ..Value::default() };
@@ -119,7 +120,7 @@ fn answers_of_http_are_read() {
         let denial = by_http::verdict(http, answer(status)).unwrap().unwrap_err();
         assert_eq!((denial.status.as_u16(), denial.headers.len(), &*denial.body), (status, count, &b"no"[..]));
     }
-    assert!(matches!(by_http::verdict(&http, answer(503)), Err(AskError::Status(_))));
+    assert!(matches!(by_http::verdict(&http, answer(503)), Err(AskError::Call(CallError::Status(_)))));
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Steps 10 to 12: the request is changed as its rule says, goes to a backend, and the answer is changed.
 
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,12 +10,12 @@ use ambit_l7::{
     TrafficPolicy, UpgradePolicy, choose, grpc,
 };
 use ambit_model::AppProtocol;
-use http::{HeaderName, HeaderValue, Request, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Version, header};
 use tokio::time::Instant;
 
 use super::head::{Head, ORIGINAL_PATH, Switch};
 use super::refusal::Refusal;
-use super::{Exchange, led};
+use super::{Exchange, led, limits};
 use crate::body::Body;
 use crate::destination::{self, draw, draw_of_million};
 use crate::judged::Registered;
@@ -54,10 +55,11 @@ pub(crate) async fn forward(
     let (destination, policy) = destination::of(&in_force, &exchange.connection, backend)?;
     exchange.describe(&destination);
     led::admit(exchange, &mut head, &destination).await?;
+    limits::admit(exchange, in_force.led_to(&exchange.connection, &destination).as_slice(), &mut head, None).await?;
     let mirrors = says.rule.map(|(rule, _)| &rule.mirrors[..]).unwrap_or_default();
     let mirrors = mirrors.iter().chain(chosen.map(|chosen| &chosen.mirrors[..]).unwrap_or_default());
     let copies = copies(exchange, mirrors, &head).await;
-    let registered = exchange.register(&head, &destination)?;
+    let registered = exchange.register(&head, &body, &destination)?;
     let rule_rewrite = says.forward.map(|forward| &forward.rewrite);
     let rewrite = chosen.and_then(|chosen| chosen.rewrite.as_ref()).or(rule_rewrite);
     let changes = [says.rule.map(|(rule, _)| &rule.request_headers), chosen.map(|chosen| &chosen.request_headers)];
@@ -77,17 +79,12 @@ pub(crate) async fn forward(
         retry: says.rule.and_then(|(rule, _)| rule.retry.as_ref()).or(in_force.config.retry.as_deref()),
     };
     let (parts, body) = mirror(exchange, &plan, copies, head, body);
-    let began = Instant::now();
-    let answered = upstream::send(&exchange.worker, &plan, Request::from_parts(parts, body)).await;
-    let happened = match &answered {
-        Ok(answer) => &answer.happened,
-        Err(failure) => &failure.happened,
+    let request = Request::from_parts(parts, body);
+    let mut answer = send(exchange, &plan, request, registered.as_ref()).await?;
+    let registered = match registered {
+        None => exchange.register_answer(answer.response.body(), &plan.destination)?,
+        Some(registered) => Some(registered),
     };
-    exchange.tell(happened, began.elapsed());
-    let mut answer = answered.map_err(|failure| {
-        exchange.record.facts.upstream_failure = Some(failure.reason.to_string());
-        Refusal::from(&failure)
-    })?;
     let headers = answer.response.headers_mut();
     for name in HOP_BY_HOP.iter().filter(|name| answer.upgraded.is_none() || **name != header::UPGRADE) {
         headers.remove(name);
@@ -99,6 +96,36 @@ pub(crate) async fn forward(
         rule.response_headers.apply(headers);
     }
     Ok((answer, registered))
+}
+
+/// Sends a request on, unless policy changes before there is an answer.
+async fn send(
+    exchange: &mut Exchange,
+    plan: &Plan<'_>,
+    request: Request<Body>,
+    registered: Option<&Registered>,
+) -> Result<Answer, Refusal> {
+    let began = Instant::now();
+    let answered = {
+        let mut sending = pin!(upstream::send(&exchange.worker, plan, request));
+        match registered {
+            None => sending.await,
+            Some(registered) => tokio::select! {
+                biased;
+                reason = registered.cut() => return Err(Refusal::denied(&reason)),
+                answered = &mut sending => answered,
+            },
+        }
+    };
+    let happened = match &answered {
+        Ok(answer) => &answer.happened,
+        Err(failure) => &failure.happened,
+    };
+    exchange.tell(happened, began.elapsed());
+    answered.map_err(|failure| {
+        exchange.record.facts.upstream_failure = Some(failure.reason.to_string());
+        Refusal::from(&failure)
+    })
 }
 
 /// The backend whose lot it is.
@@ -159,12 +186,22 @@ fn speak(exchange: &Exchange, destination: &Destination, policy: &TrafficPolicy,
     }
 }
 
+/// A copy that is to be sent.
+struct Copied {
+    to: (Destination, Arc<TrafficPolicy>),
+    /// Headers with the values they have in it alone: what the rules of where it goes say of its token.
+    headers: Vec<(HeaderName, Vec<HeaderValue>)>,
+}
+
+/// Headers that are otherwise than before.
+fn changed(before: &HeaderMap, now: &HeaderMap) -> Vec<(HeaderName, Vec<HeaderValue>)> {
+    let names = now.keys().chain(before.keys().filter(|name| !now.contains_key(*name)));
+    let changed = names.filter(|name| !before.get_all(*name).iter().eq(now.get_all(*name)));
+    changed.map(|name| (name.clone(), now.get_all(name).iter().cloned().collect())).collect()
+}
+
 /// Where copies go, as their lots say and policy lets them.
-async fn copies<'m>(
-    exchange: &mut Exchange,
-    mirrors: impl Iterator<Item = &'m Mirror>,
-    head: &Head,
-) -> Vec<(Destination, Arc<TrafficPolicy>)> {
+async fn copies<'m>(exchange: &mut Exchange, mirrors: impl Iterator<Item = &'m Mirror>, head: &Head) -> Vec<Copied> {
     let mut found = Vec::new();
     // A copy of what becomes a byte stream would be none.
     if head.switch != Switch::No {
@@ -175,9 +212,10 @@ async fn copies<'m>(
             continue;
         }
         let Ok(to) = destination::of(&exchange.in_force, &exchange.connection, Some(&mirror.backend)) else { continue };
-        // What its rules change in the request is not the backend's.
-        if led::admit(exchange, &mut head.clone(), &to.0).await.is_ok() {
-            found.push(to);
+        // What its rules write into the request is for the copy alone.
+        let mut judged = head.clone();
+        if led::admit(exchange, &mut judged, &to.0).await.is_ok() {
+            found.push(Copied { to, headers: changed(&head.parts.headers, &judged.parts.headers) });
         }
     }
     found
@@ -187,14 +225,21 @@ async fn copies<'m>(
 fn mirror(
     exchange: &Exchange,
     plan: &Plan<'_>,
-    found: Vec<(Destination, Arc<TrafficPolicy>)>,
+    found: Vec<Copied>,
     head: Head,
     body: Body,
 ) -> (http::request::Parts, Body) {
     let (body, copies) = upstream::tee(body, found.len());
-    for ((destination, policy), copy) in found.into_iter().zip(copies) {
+    for (Copied { to: (destination, policy), headers }, copy) in found.into_iter().zip(copies) {
         let copied = Plan { destination, policy, retry: None, ..plan.clone() };
-        upstream::mirror(&exchange.worker, &copied, Request::from_parts(head.parts.clone(), copy));
+        let mut parts = head.parts.clone();
+        for (name, values) in headers {
+            parts.headers.remove(&name);
+            for value in values {
+                parts.headers.append(&name, value);
+            }
+        }
+        upstream::mirror(&exchange.worker, &copied, Request::from_parts(parts, copy));
     }
     (head.parts, body)
 }

@@ -1,11 +1,12 @@
 //! Step 5: the head of a request, made unambiguous: one length, one authority, one reading of its path. What is
 //! decided by it, and what goes on to the backend, are the same.
 
+use ambit_l7::head::{HeadError, authority, one_length, take_connection, target};
 use ambit_l7::{PathNormalization, RequestView, normalise};
-use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
+use http::header::{HOST, UPGRADE};
 use http::request::Parts;
-use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
+use http::uri::{Authority, PathAndQuery};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 use hyper::ext::Protocol;
 
 use super::refusal::Refusal;
@@ -44,12 +45,12 @@ impl Head {
     pub(crate) fn read(mut parts: Parts, how: PathNormalization, host: &str) -> Result<Self, Refusal> {
         one_length(&parts)?;
         let authority = authority(&parts, host)?;
-        let target = parts.uri.path_and_query().map_or_else(|| parts.uri.to_string(), ToString::to_string);
+        let sent = parts.uri.path_and_query().map_or_else(|| parts.uri.to_string(), ToString::to_string);
         let switch = switch(&mut parts)?;
-        parts.uri = target_of(&parts.uri, &authority, how)?;
+        parts.uri = target(&parts.uri, &authority, how)?;
         parts.headers.remove(HOST);
         parts.headers.remove(ORIGINAL_PATH);
-        Ok(Self { parts, authority: authority.to_string(), target, switch })
+        Ok(Self { parts, authority: authority.to_string(), target: sent, switch })
     }
 
     /// The head, as rules and policies see it.
@@ -101,55 +102,10 @@ impl Head {
     }
 }
 
-/// Where a message ends must be said once (RFC 9112 §6.1): who reads the other way sees another message.
-fn one_length(parts: &Parts) -> Result<(), Refusal> {
-    let lengths = parts.headers.get_all(CONTENT_LENGTH).iter().count();
-    let chunked = parts.headers.contains_key(TRANSFER_ENCODING);
-    if lengths > 1 || (chunked && (lengths > 0 || parts.version != Version::HTTP_11)) {
-        return Err(Refusal::bad_request("ambiguous_length"));
+impl From<HeadError> for Refusal {
+    fn from(error: HeadError) -> Self {
+        Self::bad_request(error.word())
     }
-    Ok(())
-}
-
-/// The authority, which is not said twice in different ways, and of which policies see the host and the port that
-/// the backend sees.
-fn authority(parts: &Parts, asked: &str) -> Result<Authority, Refusal> {
-    let bad = || Refusal::bad_request("bad_authority");
-    let mut hosts = parts.headers.get_all(HOST).iter();
-    let host = hosts.next();
-    if hosts.next().is_some() {
-        return Err(bad());
-    }
-    let host = host.filter(|host| !host.is_empty()).map(|host| Authority::try_from(host.as_bytes())).transpose();
-    let host = host.map_err(|_| bad())?;
-    // HTTP/1 says that the target's goes before; HTTP/2 that both must be the same.
-    let authority = match (parts.uri.authority().cloned(), host) {
-        (Some(target), Some(host)) if parts.version == Version::HTTP_2 && target != host => return Err(bad()),
-        (Some(target), _) => Some(target),
-        (None, host) => host,
-    };
-    match authority {
-        Some(a) if a.as_str().contains('@') || (a.as_str() != a.host() && a.port_u16().is_none()) => Err(bad()),
-        Some(authority) => Ok(authority),
-        None if parts.version == Version::HTTP_10 => Authority::try_from(asked).map_err(|_| bad()),
-        None => Err(bad()),
-    }
-}
-
-/// The target in absolute form, its path normalised.
-fn target_of(target: &Uri, authority: &Authority, how: PathNormalization) -> Result<Uri, Refusal> {
-    let path = normalise(target.path(), how).map_err(|_| Refusal::bad_request("bad_path"))?;
-    let path = match target.query() {
-        Some(query) => format!("{path}?{query}"),
-        None => path.into_owned(),
-    };
-    let bad = || Refusal::bad_request("bad_path");
-    let mut parts = http::uri::Parts::default();
-    parts.path_and_query = Some(PathAndQuery::try_from(path).map_err(|_| bad())?);
-    // Whatever the client says: there is no TLS here.
-    parts.scheme = Some(Scheme::HTTP);
-    parts.authority = Some(authority.clone());
-    Uri::from_parts(parts).map_err(|_| bad())
 }
 
 /// Which other protocol is asked for: WebSocket, or none; any other would be a tunnel for requests that nobody judges.
@@ -180,20 +136,6 @@ fn switch(parts: &mut Parts) -> Result<Switch, Refusal> {
     parts.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     parts.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     Ok(switch)
-}
-
-/// Takes away `Connection` and what it names, before anybody adds to the headers: else a client could take away what
-/// the mesh says to the backend. Returns whether it names `upgrade`.
-fn take_connection(headers: &mut HeaderMap) -> bool {
-    let values = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    let names = values.flat_map(|value| value.split(','));
-    let names: Vec<HeaderName> = names.filter_map(|name| name.trim().parse().ok()).collect();
-    headers.remove(header::CONNECTION);
-    // What every message needs, and what is looked at further on.
-    for name in names.iter().filter(|name| ![HOST, CONTENT_LENGTH, UPGRADE, header::TE].contains(name)) {
-        headers.remove(name);
-    }
-    names.contains(&UPGRADE)
 }
 
 /// HTTP/1.1 wants a key, which HTTP/2 has no use for: its answer is not looked at.

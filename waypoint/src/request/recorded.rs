@@ -7,12 +7,13 @@ use std::task::{Context, Poll};
 
 use ambit_l7::grpc;
 use ambit_runtime::Held;
-use ambit_telemetry::{RequestRecord, ResponseFlag};
+use ambit_telemetry::ResponseFlag;
 use bytes::{Buf, Bytes};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::body::{Body, BodyError};
+use crate::telemetry::Record;
 
 /// What was counted of a body so far.
 #[derive(Debug, Default)]
@@ -63,7 +64,7 @@ impl HttpBody for Counted {
 /// An answer's body, and the record of its request.
 pub(crate) struct Recorded {
     body: Body,
-    record: RequestRecord,
+    record: Record,
     request: Rc<Counts>,
     response: Counts,
     messages: Option<Messages>,
@@ -77,7 +78,7 @@ impl Recorded {
     /// Keeps the record until the end of the body.
     pub(crate) fn around(
         body: Body,
-        record: RequestRecord,
+        record: Record,
         request: Rc<Counts>,
         deadline: Option<Instant>,
         open: Held,
@@ -107,14 +108,22 @@ impl HttpBody for Recorded {
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
                 count(frame, &this.response, this.messages.as_mut());
-                if let Some(status) = frame.trailers_ref().and_then(grpc::status) {
-                    this.record.facts.grpc_status = Some(status.into());
+                if let Some(trailers) = frame.trailers_ref() {
+                    let status = grpc::status(trailers).map(u16::from);
+                    this.record.facts.grpc_status = status.or(this.record.facts.grpc_status);
+                    if let Some(report) = &mut this.record.observer {
+                        report.response_trailers.clone_from(trailers);
+                    }
                 }
                 this.ended = this.body.is_end_stream();
             }
             Poll::Ready(Some(Err(error))) => {
-                if !matches!(error, BodyError::TimedOut) {
-                    this.record.facts.flags.insert(ResponseFlag::UpstreamConnectionTermination);
+                match error {
+                    BodyError::TimedOut => {}
+                    BodyError::PolicyChanged => this.record.facts.details = "policy_changed".to_owned(),
+                    BodyError::Broken(_) | BodyError::GivenUp => {
+                        this.record.facts.flags.insert(ResponseFlag::UpstreamConnectionTermination);
+                    }
                 }
                 this.ended = true;
             }

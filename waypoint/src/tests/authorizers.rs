@@ -11,8 +11,8 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use super::mesh::Mesh;
-use super::{HTTP, with_mesh};
+use super::mesh::{Mesh, read_to};
+use super::{HTTP, TCP, with_mesh};
 use crate::http::OnThisThread;
 
 fn objects(provider: &str, port: u16) -> String {
@@ -191,6 +191,56 @@ async fn an_authorizer_that_is_away_denies_or_not_as_said() {
         // Nothing listens there.
         with_mesh(&objects(&provider, 1), async |mesh| {
             check(&mesh, &[("/good", "\r\n", status, ""), ("/free", "\r\n", 200, "")]).await;
+        })
+        .await;
+    }
+}
+
+/// An authorizer that consents to clients of one identity, for an address, without HTTP; or to nobody.
+async fn of_bytes(listener: TcpListener, consents: bool) {
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        let service = service_fn(move |request: Request<Incoming>| async move {
+            let body = request.into_body().collect().await.unwrap().to_bytes();
+            let body = String::from_utf8_lossy(&body);
+            let is_known = body.contains("spiffe://cluster.local/ns/shop/sa/client") && body.contains("10.96.0.1");
+            let code = if consents && is_known && !body.contains("HTTP") { 0 } else { 7 };
+            let message = Bytes::copy_from_slice(&[0, 0, 0, 0, 4, 0x0a, 2, 8, code]);
+            let trailers = HeaderMap::from_iter([("grpc-status".parse().unwrap(), "0".parse().unwrap())]);
+            let body = Full::new(message).with_trailers(async { Some(Ok(trailers)) });
+            let response = Response::builder().header("content-type", "application/grpc");
+            Ok::<_, Infallible>(response.body(body).unwrap())
+        });
+        let serving = hyper::server::conn::http2::Builder::new(OnThisThread);
+        tokio::task::spawn_local(serving.serve_connection(TokioIo::new(stream), service));
+    }
+}
+
+#[tokio::test]
+async fn connections_that_are_no_http_are_decided_about_by_grpc_alone() {
+    let (grpc, http) = ("envoyExtAuthzGrpc", "envoyExtAuthzHttp");
+    for (kind, is_there, more, consents, passes) in [
+        (grpc, true, "", true, true),
+        (grpc, true, "", false, false),
+        (grpc, false, "", true, false),
+        (grpc, false, ", failOpen: true", true, true),
+        (http, true, ", failOpen: true", true, false),
+    ] {
+        let listener = TcpListener::bind("127.0.0.2:0").await.unwrap();
+        let provider = format!("{kind}: {{service: auth.shop.svc.cluster.local, port: 9000{more}}}");
+        // Nothing listens on port 1.
+        let port = if is_there { listener.local_addr().unwrap().port() } else { 1 };
+        with_mesh(&objects(&provider, port), async |mesh| {
+            tokio::task::spawn_local(of_bytes(listener, consents));
+            let mut stream = mesh.open(TCP).await.unwrap();
+            if passes {
+                assert_eq!(read_to(&mut stream, "\n").await, "220 hello\n");
+            } else {
+                let mut read = Vec::new();
+                // Reset or closed.
+                stream.read_to_end(&mut read).await.ok();
+                assert!(read.is_empty(), "{kind}{more} {consents}");
+            }
         })
         .await;
     }

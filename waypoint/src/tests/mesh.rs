@@ -9,7 +9,7 @@ use std::time::Duration;
 use ambit_compile::{Issue, Options};
 use ambit_folder::Manifests;
 use ambit_hbone::{ConnectRequest, Forwarded, OpenError, Settings, Tunnel, TunnelStream, authority, connect};
-use ambit_identity::TlsConfigs;
+use ambit_identity::{Identities, IdentityOptions, TlsConfigs};
 use ambit_model::{GatewayKey, Identity, PeerAddr};
 use ambit_runtime::{Drain, Readiness};
 use ambit_telemetry::{Metrics, Recorder};
@@ -20,8 +20,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio_rustls::TlsConnector;
 
-use crate::config::IdentityConfig;
-use crate::identities::Identities;
 use crate::jwt::Keys;
 use crate::manifests::{Name, Standalone};
 use crate::upstream::Groups;
@@ -43,15 +41,12 @@ impl Mesh {
     /// Starts a waypoint in front of a backend on this port of 127.0.0.1.
     pub(super) async fn start(port: u16, more: &str) -> Self {
         let state = tempfile::tempdir().unwrap();
-        let config = IdentityConfig {
-            state: state.path().to_owned(),
-            trust_domain: "cluster.local".into(),
-            lifetime: Duration::from_secs(3600),
-        };
-        let identities = Identities::embedded(&config, Handle::current()).unwrap();
+        let options =
+            IdentityOptions { trust_domain: "cluster.local".into(), lifetime: Duration::from_secs(3600) };
+        let identities = Identities::embedded(state.path(), &options, Handle::current()).unwrap();
         let metrics = Arc::new(Metrics::new("waypoint", "0"));
         let gateway = GatewayKey { namespace: "shop".into(), name: "waypoint".into() };
-        let name = Name { gateway, address: None, trust_domain: "cluster.local".into() };
+        let name = Name { gateway, pod: None, address: None, trust_domain: "cluster.local".into() };
         let (outlet, published) = outlet::channel(name.service(), Readiness::default().condition("configuration"));
         let mut manifests = Standalone::new(name, Options::default(), outlet, metrics.agent.clone());
         let objects = [OBJECTS, more].concat().replace("$PORT", &port.to_string());
@@ -68,6 +63,7 @@ impl Mesh {
             recorder: Recorder::new(Arc::clone(&metrics.traffic), None),
             requests: Arc::clone(&metrics.requests),
             log: None,
+            log_files: Arc::default(),
             groups: Arc::<Groups>::default(),
             keys: Arc::<Keys>::default(),
             drain: Drain::default(),
@@ -163,6 +159,11 @@ pub(super) async fn echo(listener: TcpListener) {
                     if head.contains("upgrade: websocket") {
                         let answer =
                             "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+                        stream.write_all(answer.as_bytes()).await.ok();
+                        continue;
+                    }
+                    if head.contains(" /endless ") {
+                        let answer = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\n<end>\r\n";
                         stream.write_all(answer.as_bytes()).await.ok();
                         continue;
                     }

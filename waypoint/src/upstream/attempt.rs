@@ -8,7 +8,7 @@ use std::time::Duration;
 use ambit_balance::Outcome;
 use ambit_l7::TlsMode;
 use http::request::Parts;
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::TrySendError;
@@ -92,6 +92,10 @@ pub(super) struct Answered {
 }
 
 impl Answered {
+    fn is_switched(&self) -> bool {
+        self.response.status() == StatusCode::SWITCHING_PROTOCOLS
+    }
+
     /// Makes no use of the answer. Its connection serves others where little more comes on it.
     pub(super) fn discard(self, request: &Replay) {
         let body = self.response.into_body();
@@ -161,6 +165,10 @@ pub(super) async fn attempt(
     let mut was_stale = false;
     loop {
         let (mut lost, is_reused) = match ask(&host, &asked, question, request).await? {
+            // What follows would be bytes that nobody judges.
+            Ok(answered) if answered.is_switched() && !question.switches => {
+                return Err(AttemptError::Protocol { detail: "it switched to a protocol nobody asked for".to_owned() });
+            }
             Ok(answered) => return Ok(answered),
             Err(lost) => lost,
         };

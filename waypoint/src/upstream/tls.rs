@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use ambit_identity::CertificateUnavailable;
-use ambit_l7::{Credentials, Tls, TlsMode, TrafficPolicy};
+use ambit_l7::{Credential, CredentialError, Credentials, Tls, TlsMode, TrafficPolicy};
 use ambit_model::Identity;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::{ServerName, pem};
@@ -82,14 +82,9 @@ pub(super) enum TlsError {
     /// The TLS library does not take the roots or the revocation list.
     #[error("the roots cannot be used")]
     Verifier(#[from] rustls::server::VerifierBuilderError),
-    /// A Secret that was not delivered.
-    #[error("credential {namespace}/{name} is not there")]
-    NotDelivered {
-        /// Its namespace.
-        namespace: Arc<str>,
-        /// Its name.
-        name: Arc<str>,
-    },
+    /// A Secret or ConfigMap that was not delivered, or is none to use.
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
     /// The server name is none.
     #[error("{0:?} is no server name")]
     ServerName(Arc<str>),
@@ -115,6 +110,8 @@ struct Kept {
     _policy: Arc<TrafficPolicy>,
     /// What the files looked like.
     stamps: Vec<files::Stamp>,
+    /// What was given.
+    given: Option<Credential>,
     config: Arc<ClientConfig>,
 }
 
@@ -151,24 +148,29 @@ async fn of_mesh(worker: &Worker, wanted: &Wanted) -> Result<Arc<ClientConfig>, 
     Ok(Arc::new(config))
 }
 
-/// Made once, and again when a file has changed.
+/// Made once, and again when a file or what was given has changed.
 async fn of_policy(worker: &Worker, wanted: &Wanted) -> Result<Arc<ClientConfig>, TlsError> {
     let policy = &wanted.policy;
+    let given = worker.in_force().config.credentials.find(&policy.tls.credentials)?;
     let stamps = files::stamps(&policy.tls.credentials).await?;
     let key = Key { policy: Arc::as_ptr(policy), inside: wanted.inside };
     let kept = &worker.upstreams.tls.kept;
     if let Some(kept) = kept.borrow().get(&key)
         && kept.stamps == stamps
+        && kept.given == given
     {
         return Ok(Arc::clone(&kept.config));
     }
-    let loaded = files::load(&policy.tls.credentials).await?;
+    let loaded = match &given {
+        Some(given) => files::given(given)?,
+        None => files::load(&policy.tls.credentials).await?,
+    };
     let config = Arc::new(client_config(&policy.tls, loaded, wanted.inside)?);
     let mut kept = kept.borrow_mut();
     if kept.len() >= MAX_KEPT {
         kept.clear();
     }
-    kept.insert(key, Kept { _policy: Arc::clone(policy), stamps, config: Arc::clone(&config) });
+    kept.insert(key, Kept { _policy: Arc::clone(policy), stamps, given, config: Arc::clone(&config) });
     Ok(config)
 }
 
@@ -200,7 +202,9 @@ fn paths(credentials: &Credentials) -> impl Iterator<Item = PathBuf> {
         Credentials::Files { certificate, key, roots, revoked } => {
             [certificate, key, roots, revoked].map(Option::as_ref)
         }
-        Credentials::System | Credentials::Named { .. } | Credentials::Roots(_) => [None; 4],
+        Credentials::System | Credentials::Named { .. } | Credentials::Authorities(_) | Credentials::Roots(_) => {
+            [None; 4]
+        }
     };
     named.into_iter().flatten().map(|path| PathBuf::from(&**path))
 }

@@ -1,5 +1,6 @@
 //! What the figures were measured on and with.
 
+use std::path::Path;
 use std::process::Command;
 use std::{fs, thread};
 
@@ -32,6 +33,20 @@ pub(super) fn control_plane_facts(streams: usize, quick: bool) -> Value {
         "cpu": cpu_model(),
         "cores": thread::available_parallelism().ok(),
         "streams": streams,
+        "quick": quick,
+    })
+}
+
+/// The head of the report on waypoints.
+pub(super) fn l7_facts(envoy: &Path, (rounds, seconds): (u32, f64), quick: bool) -> Value {
+    json!({
+        "benchmark": "l7",
+        "kernel": read("/proc/sys/kernel/osrelease"),
+        "cpu": cpu_model(),
+        "cores": thread::available_parallelism().ok(),
+        "envoy": version(envoy, "--version"),
+        "rounds": rounds,
+        "seconds": seconds,
         "quick": quick,
     })
 }

@@ -50,12 +50,17 @@ impl Samples {
 
     /// The median of all rounds, if it was measured at all.
     pub(super) fn median(&self, measure: &Measure, kind: Kind) -> Option<f64> {
-        let mut sorted = self.of(measure, kind).to_vec();
-        sorted.sort_by(f64::total_cmp);
-        let upper = *sorted.get(sorted.len() / 2)?;
-        let lower = *sorted.get(sorted.len().saturating_sub(1) / 2)?;
-        Some(f64::midpoint(lower, upper))
+        median(self.of(measure, kind))
     }
+}
+
+/// The value in the middle, or between the two there.
+pub(super) fn median(values: &[f64]) -> Option<f64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let upper = *sorted.get(sorted.len() / 2)?;
+    let lower = *sorted.get(sorted.len().saturating_sub(1) / 2)?;
+    Some(f64::midpoint(lower, upper))
 }
 
 #[cfg(test)]

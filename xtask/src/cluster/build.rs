@@ -18,11 +18,11 @@ pub(super) fn all() -> Result<()> {
     GO_PROGRAMS.iter().try_for_each(go_program)
 }
 
-/// Builds Helm alone if it is missing or of another version; returns where it is.
-pub(super) fn helm() -> Result<PathBuf> {
+/// Builds one of [`GO_PROGRAMS`] alone if it is missing or of another version; returns where it is.
+pub(super) fn one(name: &str) -> Result<PathBuf> {
     fs::create_dir_all(programs::folder())?;
-    GO_PROGRAMS.iter().filter(|program| program.name == "helm").try_for_each(go_program)?;
-    Ok(programs::path("helm"))
+    GO_PROGRAMS.iter().filter(|program| program.name == name).try_for_each(go_program)?;
+    Ok(programs::path(name))
 }
 
 /// Builds Kubernetes alone if it is missing or of another version.

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-use super::{cgroups, kubeconfig, layout::Node, node, programs};
+use super::{cgroups, gateway_api, kubeconfig, layout::Node, node, programs};
 
 /// Becomes `command`, or a shell, that speaks to the cluster.
 pub(super) fn run(command: &[OsString]) -> Result<()> {
@@ -43,10 +43,15 @@ fn with_cluster(program: &OsStr) -> Result<Command> {
 }
 
 /// What makes the cluster the default of kubectl and helm, and leads the suite back to this program.
-pub(super) fn environment() -> Result<[(&'static str, OsString); 3]> {
+pub(super) fn environment() -> Result<[(&'static str, OsString); 4]> {
     let kubeconfig = kubeconfig::path(kubeconfig::ADMIN);
     ensure!(kubeconfig.exists(), "no cluster; `cargo xtask cluster up` starts one");
     let path = env::var_os("PATH").unwrap_or_default();
     let path = env::join_paths([programs::folder()].into_iter().chain(env::split_paths(&path)))?;
-    Ok([("PATH", path), ("KUBECONFIG", kubeconfig.into()), ("AMBIT_XTASK", env::current_exe()?.into())])
+    Ok([
+        ("PATH", path),
+        ("KUBECONFIG", kubeconfig.into()),
+        ("AMBIT_XTASK", env::current_exe()?.into()),
+        ("AMBIT_GATEWAY_API", gateway_api::definitions()?.into()),
+    ])
 }

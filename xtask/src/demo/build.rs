@@ -11,7 +11,7 @@ use crate::{build_ebpf, command, packages};
 const PROGRAMS: [(&str, &str); 5] =
     [("ip", "iproute2"), ("nsenter", "util-linux"), ("tcpdump", "tcpdump"), ("curl", "curl"), ("nginx", "nginx-light")];
 
-/// The kernel programs, then the agent that embeds them. All is told on standard error: standard
+/// The kernel programs, then the agent that embeds them and the waypoint. All is told on standard error: standard
 /// output is for the steps.
 pub(super) fn all() -> Result<()> {
     ensure!(command::is_root(), "network namespaces and eBPF need root: run as root");
@@ -26,5 +26,5 @@ fn build() -> Result<()> {
     let missing = PROGRAMS.iter().filter(|(program, _)| command::find(program).is_none());
     packages::install(&missing.map(|(_, package)| *package).collect::<Vec<_>>())?;
     build_ebpf::run(&build_ebpf::Args { install: true, ..build_ebpf::Args::default() })?;
-    command::run(command::cargo().args(["build", "--release", "--package", "ztunnel"]))
+    command::run(command::cargo().args(["build", "--release", "--package", "ztunnel", "--package", "waypoint"]))
 }

@@ -40,7 +40,7 @@ impl<'a> Scenes<'a> {
     }
 
     pub(super) fn source_address(&mut self) -> Result<String> {
-        let log = fs::read_to_string(self.stage.world.directory().join("nginx-access.log"))?;
+        let log = fs::read_to_string(self.stage.world.directory().join("web-access.log"))?;
         let last = log.lines().last().context("nginx logged nothing")?;
         let own = self.stage.client.ip4().to_string();
         ensure!(last.split(' ').next() == Some(own.as_str()), "nginx saw {last}");

@@ -26,6 +26,8 @@ pub(super) struct Stage {
     // Dropped in this order: programs before what they run in.
     pub(super) agents: [Agent; 2],
     pub(super) nginx: Process,
+    /// What the later acts start.
+    pub(super) more: Vec<Process>,
     pub(super) config: ConfigDir,
     pub(super) client: Pod,
     pub(super) other: Pod,
@@ -46,7 +48,8 @@ impl Stage {
         pod("outside", "plain", 2, 3)?;
         let config = ConfigDir::new(world.directory())?;
         copy(&example("two-nodes"), config.path())?;
-        let nginx = start_nginx(&world, &web)?;
+        let page = format!("listen {PORT};\nreturn 200 '{MARKER}\\n';\n");
+        let nginx = start_nginx(&world, &web, &page)?;
         let agent = |node| Agent::start(AgentOptions::new(&world, node, config.path()));
         let mut agents = [agent(1)?, agent(2)?];
         agents.iter_mut().try_for_each(Agent::wait_ready)?;
@@ -58,7 +61,7 @@ impl Stage {
             agents[1].id(),
             nginx.id()
         );
-        let stage = Self { agents, nginx, config, client, other, web, world };
+        let stage = Self { agents, nginx, more: Vec::new(), config, client, other, web, world };
         stage.note()?;
         Ok((seen, stage))
     }
@@ -66,7 +69,8 @@ impl Stage {
     /// Notes the processes down, for whoever cleans up after this one.
     pub(super) fn note(&self) -> Result<()> {
         let [one, two] = &self.agents;
-        leftovers::note(&[one.id(), two.id(), self.nginx.id()])
+        let more = self.more.iter().map(Process::id);
+        leftovers::note(&[one.id(), two.id(), self.nginx.id()].into_iter().chain(more).collect::<Vec<_>>())
     }
 
     /// Puts the mesh back into the state it was set up in.
@@ -93,6 +97,7 @@ impl Stage {
             agent.leave();
         }
         self.nginx.leave();
+        self.more.into_iter().for_each(Process::leave);
         Ok(format!(
             "\nIt goes on running. To try things:\n\
              \x20 nsenter --net=/run/netns/ambit-client curl http://{SERVICE}/\n\
@@ -122,27 +127,33 @@ pub(super) fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name)
 }
 
-fn copy(from: &Path, to: &Path) -> Result<()> {
+/// Copies the manifests of a folder.
+pub(super) fn copy(from: &Path, to: &Path) -> Result<()> {
     for entry in fs::read_dir(from).with_context(|| format!("read {}", from.display()))? {
         let entry = entry?;
-        fs::copy(entry.path(), to.join(entry.file_name()))?;
+        if entry.path().extension().is_some_and(|extension| extension == "yaml") {
+            fs::copy(entry.path(), to.join(entry.file_name()))?;
+        }
     }
     Ok(())
 }
 
-fn start_nginx(world: &World, web: &Pod) -> Result<Process> {
-    let folder = world.directory().display();
+/// Starts an nginx in a pod, with `server` as its only one.
+pub(super) fn start_nginx(world: &World, pod: &Pod, server: &str) -> Result<Process> {
+    let (folder, name) = (world.directory().display(), pod.name());
+    let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|kind| format!("  {kind}_temp_path {folder}/{name}-{kind};\n"))
+        .concat();
     let configuration = format!(
-        "daemon off;\nmaster_process off;\npid {folder}/nginx.pid;\nerror_log {folder}/nginx.log;\n\
+        "daemon off;\nmaster_process off;\npid {folder}/{name}.pid;\nerror_log {folder}/{name}.log;\n\
          events {{ }}\n\
-         http {{\n  log_format seen '$remote_addr $request';\n  access_log {folder}/nginx-access.log seen;\n\
-         \x20 client_body_temp_path {folder}/body;\n  proxy_temp_path {folder}/proxy;\n\
-         \x20 fastcgi_temp_path {folder}/fastcgi;\n  uwsgi_temp_path {folder}/uwsgi;\n  scgi_temp_path {folder}/scgi;\n\
-         \x20 server {{\n    listen {PORT};\n    return 200 '{MARKER}\\n';\n  }}\n}}\n"
+         http {{\n  log_format seen '$remote_addr $request $status';\n\
+         \x20 access_log {folder}/{name}-access.log seen;\n{temporary}\
+         \x20 server {{\n{server}\n  }}\n}}\n"
     );
-    let file = world.directory().join("nginx.conf");
+    let file = world.directory().join(format!("{name}.conf"));
     fs::write(&file, configuration)?;
-    let mut command = web.netns().command("nginx");
+    let mut command = pod.netns().command("nginx");
     command.arg("-c").arg(&file);
-    Process::start(command, world.directory(), "nginx")
+    Process::start(command, world.directory(), name)
 }

@@ -1,5 +1,4 @@
-//! The chart on a real Kubernetes: the cluster is made, given the working tree's images, and taken away
-//! again, unless it was there before.
+//! The chart on a real Kubernetes, given the working tree's images.
 
 use anyhow::Result;
 
@@ -7,6 +6,11 @@ use super::{Tally, tally_of};
 use crate::{cluster, command::cargo, images};
 
 pub(super) fn run() -> Result<Tally> {
+    on_cluster(tests)
+}
+
+/// Runs tests on the cluster, which is made and taken away again, unless it was there before.
+pub(super) fn on_cluster(tests: impl FnOnce() -> Result<Tally>) -> Result<Tally> {
     let was_up = cluster::is_up();
     cluster::run(&cluster::Verb::Up)?;
     let tally = tests();

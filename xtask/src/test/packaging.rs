@@ -59,7 +59,7 @@ const fn takes(set: &'static str, gives: &'static str) -> Switch {
     Switch { set, gives, takes: true }
 }
 
-const SWITCHES: [Switch; 23] = [
+const SWITCHES: [Switch; 25] = [
     gives("image.registry=r.example.com/mesh", "image: \"r.example.com/mesh/ambit/ztunnel:"),
     gives("image.tag=t1", "image: \"ambit/ambitd:t1\""),
     gives("image.pullSecrets={key}", "imagePullSecrets:\n        - name: key"),
@@ -79,6 +79,8 @@ const SWITCHES: [Switch; 23] = [
     gives("ztunnel.stateDir=/data/mesh", "\"path\": \"/data\""),
     takes("crds.install=false", "kind: CustomResourceDefinition"),
     takes("cni.enabled=false", "--cni-"),
+    takes("waypoint.deploy=false", "--waypoint-image=ambit/waypoint:"),
+    gives("waypoint.maxReplicas=9", "--waypoint-max-replicas=9"),
     takes("webhook.enabled=false", "kind: ValidatingWebhookConfiguration"),
     gives("monitoring.podMonitor=true", "kind: PodMonitor"),
     gives("monitoring.serviceMonitor=true", "kind: ServiceMonitor"),

@@ -14,7 +14,8 @@ pub(super) enum Part {
     Netns,
     /// A waypoint between real clients and backends, field by field.
     Waypoint,
-    /// Unmodified programs across the mesh: nginx, redis, postgres, mariadb, a virtual machine.
+    /// Unmodified programs across the mesh: nginx, redis, postgres, mariadb, a virtual machine; and behind a
+    /// waypoint curl, nginx, fortio, gRPC's Python, Node's WebSocket, Prometheus.
     Programs,
     /// The tunnel protocol against a stock Envoy.
     Interop,
@@ -24,10 +25,12 @@ pub(super) enum Part {
     Packaging,
     /// The chart on a real Kubernetes of two nodes.
     Cluster,
+    /// The Gateway API's own conformance suite there.
+    Conformance,
 }
 
 impl Part {
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Unit,
         Self::Docs,
         Self::Ebpf,
@@ -38,6 +41,7 @@ impl Part {
         Self::Fuzz,
         Self::Packaging,
         Self::Cluster,
+        Self::Conformance,
     ];
 
     /// As on the command line; also the name of the test target in `tests/`.
@@ -53,6 +57,7 @@ impl Part {
             Self::Fuzz => "fuzz",
             Self::Packaging => "packaging",
             Self::Cluster => "cluster",
+            Self::Conformance => "conformance",
         }
     }
 
@@ -63,7 +68,12 @@ impl Part {
 
     /// Whether a waypoint is started.
     pub(super) fn needs_waypoint(self) -> bool {
-        matches!(self, Self::Waypoint)
+        matches!(self, Self::Waypoint | Self::Programs)
+    }
+
+    /// Whether fortio is started.
+    pub(super) fn needs_fortio(self) -> bool {
+        matches!(self, Self::Programs)
     }
 
     /// Whether anything is compiled that embeds the kernel object.
@@ -76,7 +86,7 @@ impl Part {
         match self {
             Self::Docs | Self::Packaging => &[],
             Self::Cluster => &["gcc", "libc6-dev", "iproute2", "util-linux", "tcpdump"],
-            Self::Unit => &["gcc", "libc6-dev"],
+            Self::Unit | Self::Conformance => &["gcc", "libc6-dev"],
             Self::Fuzz => &["gcc", "g++", "libc6-dev"],
             Self::Ebpf => &["gcc", "libc6-dev", "iproute2"],
             Self::Waypoint => &["gcc", "libc6-dev", "iproute2", "util-linux", "tcpdump", "curl"],
@@ -113,6 +123,10 @@ impl Part {
                 "postgresql-contrib",
                 "mariadb-server",
                 "mariadb-client",
+                "nodejs",
+                "node-ws",
+                "python3-grpcio",
+                "prometheus",
             ],
             Self::Interop => {
                 &["gcc", "libc6-dev", "iproute2", "util-linux", "tcpdump", "curl", "python3", "python3-pip", "unzip"]

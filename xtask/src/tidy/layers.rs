@@ -27,6 +27,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("ambit-telemetry", &["ambit-model"]),
     ("ambit-folder", &["ambit-compile", "ambit-resources", "ambit-telemetry"]),
     ("ambit-xds", &["ambit-model"]),
+    ("ambit-uplink", &["ambit-identity", "ambit-xds"]),
     ("ambit-cni", &[]),
     ("ambit-runtime", &["ambit-model", "ambit-telemetry"]),
     ("ztunnel", LIBRARIES),
@@ -59,6 +60,7 @@ const LIBRARIES: &[&str] = &[
     "ambit-state",
     "ambit-sys",
     "ambit-telemetry",
+    "ambit-uplink",
     "ambit-xds",
 ];
 

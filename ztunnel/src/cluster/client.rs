@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ambit_runtime::{Drain, spawn};
-use ambit_xds::{Client, ClientOptions, Disconnected, Handler, NodeInfo, Rejected, Subscription, TypeUrl, Update};
+use ambit_uplink::{ControlPlane, OwnPod};
+use ambit_xds::{Client, ClientOptions, Disconnected, Handler, Rejected, Subscription, TypeUrl, Update};
 use tokio::time::Instant;
 
 use super::{Cluster, LastGood};
-use crate::config::{Config, ControlPlaneConfig};
-use crate::control_plane::ControlPlane;
+use crate::config::{AgentPod, Config, ControlPlaneConfig};
 use crate::failure::error_chain;
 
 /// How long the control plane may take at the start before the last good state takes its place.
@@ -31,12 +31,12 @@ pub(crate) fn follow(
     drain: &Drain,
 ) {
     let options = ClientOptions {
-        node: node(config, control_plane),
+        node: own_pod(config, control_plane).node_info("ztunnel"),
         types: TypeUrl::OF_AGENTS.map(|of| (of, Subscription::Wildcard)).to_vec(),
         held: cluster.versions(),
     };
     let mut listener =
-        Listener { cluster: Arc::clone(cluster), address: control_plane.address.clone(), connected: false };
+        Listener { cluster: Arc::clone(cluster), address: control_plane.uplink.address.clone(), connected: false };
     // Until the very end: connections that are still open are to be judged by what holds now.
     let cancel = drain.cut_off().clone();
     spawn("discovery", drain, async move {
@@ -68,22 +68,9 @@ async fn keep(cluster: &Cluster, last_good: &LastGood) -> Infallible {
     }
 }
 
-/// Who this agent is, for the control plane's log; what it may have is judged by its token.
-fn node(config: &Config, control_plane: &ControlPlaneConfig) -> NodeInfo {
-    let pod = &control_plane.pod;
-    let (name, namespace) = (&pod.name, &pod.namespace);
-    let metadata = [
-        ("NAME", name.clone()),
-        ("NAMESPACE", namespace.clone()),
-        ("INSTANCE_IPS", pod.ip.to_string()),
-        ("NODE_NAME", config.node.name.clone()),
-        ("CLUSTER_ID", config.node.cluster.clone()),
-    ];
-    NodeInfo {
-        id: format!("ztunnel~{}~{name}.{namespace}~{namespace}.svc.cluster.local", pod.ip),
-        cluster: config.node.cluster.clone(),
-        metadata: metadata.map(|(name, value)| (name.to_owned(), value)).to_vec(),
-    }
+fn own_pod(config: &Config, control_plane: &ControlPlaneConfig) -> OwnPod {
+    let AgentPod { name, namespace, ip } = control_plane.pod.clone();
+    OwnPod { name, namespace, ip, node: config.node.name.clone(), cluster: config.node.cluster.clone() }
 }
 
 /// Hands on what the discovery client hears.

@@ -15,10 +15,12 @@ const TOKEN_DIR: &str = "/var/run/secrets/tokens";
 const AUDIENCE: &str = "istio-ca";
 /// Nobody in particular.
 const USER: u32 = 65532;
-/// How long requests may go on when a pod ends, in seconds.
+/// How long all goes on when a pod ends, in seconds: until every node's agent knows, even one that is behind.
+const NOTICE: u32 = 5;
+/// How long requests may go on after that, in seconds.
 const DRAIN: u32 = 30;
 /// Time to end after that, in seconds.
-const END: u32 = 15;
+const END: u32 = 10;
 
 /// Labels of a pod: its waypoint's, and that it takes tunnels itself.
 pub(super) fn labels(key: &GatewayKey, gateway: &Value) -> Map<String, Value> {
@@ -52,7 +54,7 @@ pub(super) fn spec(key: &GatewayKey, settings: &Settings) -> Value {
         // A Service's name must not look like a setting.
         "enableServiceLinks": false,
         "imagePullSecrets": secrets,
-        "terminationGracePeriodSeconds": DRAIN + END,
+        "terminationGracePeriodSeconds": NOTICE + DRAIN + END,
         "securityContext": {
             "runAsNonRoot": true,
             "runAsUser": USER,
@@ -105,6 +107,7 @@ fn arguments(key: &GatewayKey, settings: &Settings) -> Vec<String> {
         format!("--control-plane-name={}", settings.control_plane_name),
         format!("--control-plane-roots={ROOTS_DIR}/{ROOTS_FILE}"),
         format!("--token={TOKEN_DIR}/istio-token"),
+        format!("--notice-seconds={NOTICE}"),
         format!("--drain-seconds={DRAIN}"),
     ];
     own.into_iter().chain(settings.arguments.iter().cloned()).collect()

@@ -51,7 +51,7 @@ impl Rig {
     }
 
     fn settle(&mut self) -> Vec<String> {
-        let entries = self.0.settle();
+        let entries: Vec<_> = self.0.settle().iter().map(Told::entry).collect();
         let mut told: Vec<_> = entries.iter().map(Entry::to_string).collect();
         // As the cache takes them.
         Cache::default().publish(entries);

@@ -58,6 +58,8 @@ fn what_concerns_a_waypoint() {
         (HttpRoute, "shop/a", parent("Gateway", "shop", "web"), true),
         (HttpRoute, "shop/a", json!({ "parentRefs": [{ "kind": "Service", "name": "web" }] }), true),
         (HttpRoute, "other/a", json!({ "parentRefs": [{ "kind": "Service", "name": "web" }] }), false),
+        (HttpRoute, "other/a", json!({ "parentRefs": [{ "name": "wp", "namespace": "edge" }] }), true),
+        (HttpRoute, "other/a", json!({ "parentRefs": [{ "name": "wp" }] }), false),
         // How to use what may be routed to.
         (DestinationRule, "stock/a", host("any"), true),
         (DestinationRule, "other/a", host("db.example.com"), true),

@@ -18,6 +18,7 @@ use super::targets::{Target, targets};
 use crate::Problem;
 use crate::authorization::{check_provider, dry_run};
 pub(crate) use provider::Authorizer;
+pub(crate) use rule::{patterns, principals};
 
 /// A policy by itself.
 #[derive(Debug)]

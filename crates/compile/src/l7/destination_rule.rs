@@ -19,6 +19,7 @@ use ambit_resources::destination_rule::{self, TrafficPolicy};
 
 use super::L7Problem;
 use super::at::At;
+use super::credentials::{self, Named};
 use super::cx::Cx;
 use super::hosts::{HostPattern, is_exported, is_host};
 use super::text::labels;
@@ -29,6 +30,8 @@ use policy::Layer;
 pub(crate) struct DestinationRule {
     /// The host it is about, and what else that may mean.
     pub(crate) hosts: BTreeSet<HostPattern>,
+    /// The credentials it names.
+    pub(crate) credentials: Vec<Named>,
     spec: DestinationRuleSpec,
     object: Arc<str>,
 }
@@ -48,7 +51,8 @@ impl DestinationRule {
         }
         check_subsets(&spec.subsets, &at.field("subsets"), cx);
         let hosts = HostPattern::of(&spec.host, cx.namespace(), &cx.options.cluster_domain).collect();
-        Self { hosts, spec: spec.clone(), object: Arc::clone(&cx.object) }
+        let credentials = credentials::of_rule(spec, cx.options);
+        Self { hosts, credentials, spec: spec.clone(), object: Arc::clone(&cx.object) }
     }
 
     /// Whether it is in force at a waypoint, for services of a namespace. A selector is about those who connect:

@@ -1,19 +1,20 @@
-//! MeshConfig, as far as routes and policies depend on it.
+//! MeshConfig.
 
 use std::collections::BTreeMap;
 
 use ambit_l7::{PathNormalization, Retry};
 use ambit_resources::MeshConfigSpec;
-use ambit_resources::mesh_config::{AccessLogEncoding, Normalization, Provider};
+use ambit_resources::mesh_config::{Normalization, Provider};
 
 use super::L7Problem;
 use super::at::At;
 use super::authorization::Authorizer;
 use super::cx::Cx;
+use super::telemetry::Reporting;
 use super::virtual_service;
 
 /// What the mesh configuration says to routes and policies.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Mesh {
     /// What is tried again where no route says so.
     pub(crate) retry: Option<Retry>,
@@ -21,10 +22,19 @@ pub(crate) struct Mesh {
     pub(crate) path_normalization: PathNormalization,
     /// External authorizers by name.
     pub(crate) authorizers: BTreeMap<String, Authorizer>,
+    /// Who is told of requests.
+    pub(crate) reporting: Reporting,
 }
 
 /// The name of the one object that counts, in the root namespace.
 const NAME: &str = "default";
+
+impl Default for Mesh {
+    fn default() -> Self {
+        let (retry, path_normalization) = (None, PathNormalization::default());
+        Self { retry, path_normalization, authorizers: BTreeMap::new(), reporting: Reporting::built_in() }
+    }
+}
 
 impl Mesh {
     /// What the object means; nothing for one that is not the one.
@@ -45,13 +55,14 @@ impl Mesh {
                 cx.error(&at.field("name"), L7Problem::Twice { name: provider.name.clone() });
             }
         }
+        let reporting = Reporting::prepare(spec, &at, cx);
         let own = &cx.origin.id;
         let counts = *own.name == *NAME && own.namespace == cx.options.root_namespace;
         if !counts {
             let reason = "only the one of the name default in the root namespace counts";
             cx.warning(&at, L7Problem::NoEffect { reason });
         }
-        counts.then_some(Self { retry, path_normalization: normalization(paths), authorizers })
+        counts.then_some(Self { retry, path_normalization: normalization(paths), authorizers, reporting })
     }
 }
 
@@ -66,14 +77,9 @@ fn normalization(written: Normalization) -> PathNormalization {
 
 /// Fields that are understood, and that waypoints do not act upon: whoever writes one must not believe they do.
 fn say_what_has_no_effect(spec: &MeshConfigSpec, at: &At<'_>, cx: &mut Cx<'_>) {
-    for (field, is_set) in [
-        ("defaultProviders", spec.default_providers.is_some()),
-        ("connectTimeout", spec.connect_timeout.is_some()),
-        ("accessLogFile", !spec.access_log_file.is_empty()),
-        ("accessLogFormat", !spec.access_log_format.is_empty()),
-        ("accessLogEncoding", spec.access_log_encoding != AccessLogEncoding::default()),
-        ("localityLbSetting", spec.locality_lb_setting.is_some()),
-    ] {
+    for (field, is_set) in
+        [("connectTimeout", spec.connect_timeout.is_some()), ("localityLbSetting", spec.locality_lb_setting.is_some())]
+    {
         if is_set {
             cx.warning(&at.field(field), L7Problem::NoEffect { reason: NOT_YET });
         }
@@ -81,21 +87,10 @@ fn say_what_has_no_effect(spec: &MeshConfigSpec, at: &At<'_>, cx: &mut Cx<'_>) {
 }
 
 /// Why what waypoints do not act upon has no effect.
-pub(crate) const NOT_YET: &str = "waypoints do not act upon it yet";
+const NOT_YET: &str = "waypoints do not act upon it yet";
 
 /// What a provider says beside whom to ask.
 fn say_of_provider(provider: &Provider, at: &At<'_>, cx: &mut Cx<'_>) {
-    for (field, is_set) in [
-        ("zipkin", provider.zipkin.is_some()),
-        ("opentelemetry", provider.opentelemetry.is_some()),
-        ("envoyFileAccessLog", provider.envoy_file_access_log.is_some()),
-        ("envoyOtelAls", provider.envoy_otel_als.is_some()),
-        ("prometheus", provider.prometheus.is_some()),
-    ] {
-        if is_set {
-            cx.warning(&at.field(field), L7Problem::NoEffect { reason: NOT_YET });
-        }
-    }
     let clears = [
         ("envoyExtAuthzHttp", provider.envoy_ext_authz_http.as_ref().is_some_and(|http| http.clear_route_cache)),
         ("envoyExtAuthzGrpc", provider.envoy_ext_authz_grpc.as_ref().is_some_and(|grpc| grpc.clear_route_cache)),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ambit_l7::RegexError;
+use ambit_l7::{CredentialError, RegexError};
 use ambit_model::GatewayKey;
 use ambit_resources::ObjectId;
 
@@ -210,9 +210,46 @@ pub enum L7Problem {
         /// Its host.
         host: String,
     },
+    /// A service that counts and is not there.
+    #[error("no service has the host {host:?}: requests are answered as if it were down")]
+    NoLimitService {
+        /// Its host.
+        host: Arc<str>,
+    },
+    /// A part of a target that is not there.
+    #[error("{target} has no {name:?}: nothing of it is limited")]
+    NoSuchSection {
+        /// What it is looked for in.
+        target: Arc<str>,
+        /// The name.
+        name: Arc<str>,
+    },
+    /// A provider that is not in the mesh configuration, or is told of something else.
+    #[error("there is no extension provider {name:?} for {part}")]
+    NoReporter {
+        /// Its name.
+        name: String,
+        /// What it would be told.
+        part: &'static str,
+    },
+    /// A text that is no expression on requests.
+    #[error("no expression: {detail}")]
+    Expression {
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// A text that is no format of a log.
+    #[error("no format of a log: {detail}")]
+    LogFormat {
+        /// What is wrong with it.
+        detail: String,
+    },
     /// A policy that was never valid.
     #[error("everything is denied to what this is attached to, until it is valid")]
     DeniesAll,
+    /// Credentials that cannot be used.
+    #[error("{0}: connections that need it are refused")]
+    Credential(#[from] CredentialError),
     /// It is wrong for the Gateway API.
     #[error(transparent)]
     Route(#[from] RouteProblem),

@@ -1,6 +1,7 @@
 //! The objects of a waypoint: of every object, its last valid version, and what they mean together.
 
 mod change;
+mod credentials;
 mod gateway_api;
 mod held;
 mod index;
@@ -8,12 +9,13 @@ mod issues;
 mod policies;
 mod routes;
 mod settle;
+mod telemetry;
 mod traffic;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use ambit_l7::{HttpAuthorization, L7Config};
+use ambit_l7::{HttpAuthorization, L7Config, RateLimit};
 use ambit_model::ServiceKey;
 use ambit_resources::ObjectId;
 
@@ -50,6 +52,8 @@ pub struct L7Store {
     routing: HashMap<ServiceKey, BTreeSet<ObjectId>>,
     /// Policies with their providers.
     authorizations: HashMap<ObjectId, Arc<HttpAuthorization>>,
+    /// Limits with the service that counts.
+    limits: HashMap<ObjectId, Arc<[Arc<RateLimit>]>>,
     merged: Merged,
     admission: Admission,
     /// The newest versions of routes that are not in force.

@@ -44,7 +44,8 @@ pub(crate) fn targets(old: Option<&TargetRef>, targets: &[TargetRef], cx: &mut C
     (old.is_some() || !targets.is_empty()).then_some(found)
 }
 
-fn target(of: &TargetRef, at: &At<'_>, cx: &mut Cx<'_>) -> Option<Target> {
+/// One of them.
+pub(crate) fn target(of: &TargetRef, at: &At<'_>, cx: &mut Cx<'_>) -> Option<Target> {
     let own = cx.namespace();
     if !of.namespace.is_empty() && *of.namespace != **own {
         cx.error(&at.field("namespace"), L7Problem::TargetNamespace { namespace: of.namespace.clone() });

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use ambit_resources::{FieldPath, ObjectId, Parsed, Severity, parse_file};
+use ambit_resources::{FieldPath, ObjectId, Parsed, ParsedFile, Severity, parse_file};
 
 use super::{Store, after_errors, judge};
 use crate::held::Held;
@@ -23,7 +23,11 @@ impl Store {
     /// keeps its last valid version; one that is no longer there is gone, unless a part of the file
     /// cannot be read and may be hiding it.
     pub fn replace_file(&mut self, name: &str, text: &str) -> Vec<Issue> {
-        let parsed = parse_file(name, text);
+        self.replace_parsed(name, parse_file(name, text))
+    }
+
+    /// [`Self::replace_file`] for a text that was read before.
+    pub fn replace_parsed(&mut self, name: &str, parsed: ParsedFile) -> Vec<Issue> {
         let name = self.world.shared.texts.share(name);
         let mut gone = self.files.objects_of(&name, &self.world);
         self.files.known.insert(Arc::clone(&name));

@@ -22,7 +22,8 @@ pub(super) fn first_matching_rule(policy: &HttpAuthorization, facts: &HttpFacts<
     policy.rules.iter().position(|rule| rule_matches(rule, facts))
 }
 
-fn rule_matches(rule: &HttpAuthorizationRule, facts: &HttpFacts<'_>) -> bool {
+/// Whether all of a rule holds of a request.
+pub(crate) fn rule_matches(rule: &HttpAuthorizationRule, facts: &HttpFacts<'_>) -> bool {
     // Destructured, here and below, so that a new field cannot be forgotten: a condition ignored is a hole.
     let HttpAuthorizationRule { from, to, when } = rule;
     (from.is_empty() || from.iter().any(|source| source_matches(source, facts)))

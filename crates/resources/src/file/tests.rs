@@ -68,7 +68,7 @@ fn a_real_pod_is_read_without_a_word() {
 fn other_kinds_get_one_word_and_slips_of_the_pen_an_error() {
     for (api_version, kind, expected) in [
         ("apps/v1", "Deployment", "info: kind: Deployment"),
-        ("v1", "ConfigMap", "info"),
+        ("v1", "LimitRange", "info"),
         ("serving.knative.dev/v1", "Service", "info"),
         ("networking.istio.io/v1", "EnvoyFilter", "info"),
         ("networking.istio.io/v1", "Gateway", "info"),

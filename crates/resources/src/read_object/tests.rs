@@ -138,8 +138,8 @@ fn what_is_nobodys_is_no_object() {
             Err("Kubernetes: error: metadata.name: required, but absent"),
         ),
         (
-            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "x"}}),
-            Ok("Kubernetes: info: kind Secret of v1 is not used by the mesh: ignored"),
+            json!({"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "x"}}),
+            Ok("Kubernetes: info: kind LimitRange of v1 is not used by the mesh: ignored"),
         ),
     ] {
         match (parse(object), expected) {

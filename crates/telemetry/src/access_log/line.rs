@@ -31,7 +31,7 @@ pub(crate) struct Line<'a> {
 
 impl Line<'_> {
     /// The line with its newline.
-    pub(super) fn render(&self, format: AccessLogFormat) -> String {
+    pub(crate) fn render(&self, format: AccessLogFormat) -> String {
         let level = if self.end.is_ok() { "info" } else { "error" };
         let mut fields = Fields { format, out: String::with_capacity(768), scratch: String::new() };
         fields.begin(level);

@@ -33,7 +33,7 @@ enum Form {
 
 impl RequestLine<'_> {
     /// The line with its newline.
-    pub(super) fn render(&self, format: AccessLogFormat) -> String {
+    pub(crate) fn render(&self, format: AccessLogFormat) -> String {
         match format {
             AccessLogFormat::Text => self.text(),
             AccessLogFormat::Json => self.json(),

@@ -58,6 +58,7 @@ struct Http2 {
 /// A place in a connection for one request.
 pub(in crate::upstream) struct Http2Lease {
     connection: Rc<Http2>,
+    host: Rc<Host>,
     /// Whether the connection has carried requests before.
     pub(in crate::upstream) is_reused: bool,
 }
@@ -83,16 +84,15 @@ impl Shared {
         idle.map(|idle| connections.swap_remove(idle)).is_some()
     }
 
-    /// A place in the connection that has room.
-    fn place(&self) -> Option<Http2Lease> {
-        let now = Instant::now();
+    /// A connection that has room, with one place in it taken.
+    fn room(&self, now: Instant) -> Option<Rc<Http2>> {
         let mut connections = self.connections.borrow_mut();
         connections.retain(|connection| connection.is_usable(now));
         let connection = connections.iter().find(|one| one.streams.get() < one.most_streams.get())?;
         let left = connection.requests_left.get();
         connection.requests_left.set(left.saturating_sub(1));
         connection.streams.set(connection.streams.get() + 1);
-        Some(Http2Lease { connection: Rc::clone(connection), is_reused: connection.idle_since.get() < now })
+        Some(Rc::clone(connection))
     }
 }
 
@@ -100,27 +100,42 @@ impl Host {
     /// A place for a request, in a connection that is there or a new one. Who needs a new one at the same time
     /// shares it.
     pub(in crate::upstream) async fn http2(self: &Rc<Self>, asked: &Asked<'_>) -> Result<Http2Lease, PoolError> {
-        if let Some(place) = self.shared.place() {
+        if let Some(place) = self.place() {
             return Ok(place);
         }
         let _pending =
             asked.limits.map(Limits::pending).transpose().map_err(|_| PoolError::Overflow("pending requests"))?;
-        for _ in 0..MAX_TRIES {
+        let mut closed = 0;
+        loop {
             match self.dial_http2(asked) {
-                Some(dial) => dial.await.map_err(PoolError::Dial)?,
-                None if self.endpoint.close_idle(self) => {
+                Some(dial) => {
+                    dial.await.map_err(PoolError::Dial)?;
+                    closed += u32::from(self.shared.connections.borrow().is_empty());
+                }
+                // As in the field it waits where there may be no more connections, for room in one that is there.
+                None => {
+                    self.endpoint.close_idle(self);
                     let (sender, receiver) = oneshot::channel();
                     self.waiting.borrow_mut().push_back(sender);
                     // Told, or forgotten: it is looked at again either way.
                     drop(receiver.await);
                 }
-                None => return Err(PoolError::Overflow("connections")),
             }
-            if let Some(place) = self.shared.place() {
+            if let Some(place) = self.place() {
                 return Ok(place);
             }
+            if closed == MAX_TRIES {
+                return Err(PoolError::Dial("every connection closed at once".to_owned().into()));
+            }
         }
-        Err(PoolError::Dial("every connection closed at once".to_owned().into()))
+    }
+
+    /// A place in a connection that has room.
+    fn place(self: &Rc<Self>) -> Option<Http2Lease> {
+        let now = Instant::now();
+        let connection = self.shared.room(now)?;
+        let is_reused = connection.idle_since.get() < now;
+        Some(Http2Lease { connection, host: Rc::clone(self), is_reused })
     }
 
     /// The dial under way, or a new one where there may be another connection.
@@ -195,6 +210,7 @@ impl Drop for Http2Lease {
     fn drop(&mut self) {
         self.connection.streams.set(self.connection.streams.get() - 1);
         self.connection.idle_since.set(Instant::now());
+        self.host.tell_of_room();
     }
 }
 

@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ambit_hbone::{Settings, serve};
-use ambit_l7::{ConnectMethod, ConnectionPool, Credentials, ProxyProtocol, TcpPool, Tls, TlsMode, TrafficPolicy};
+use ambit_l7::{
+    ConnectMethod, ConnectionPool, Credential, CredentialError, CredentialKey, CredentialKind, Credentials, Given,
+    ProxyProtocol, TcpPool, Tls, TlsMode, TrafficPolicy,
+};
 use ambit_model::TunnelProtocol;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::ServerConfig;
@@ -88,7 +91,13 @@ fn tls_believes_whom_the_policy_says() {
     };
     let ours = Credentials::Roots(roots);
     let mutual = Tls { mode: TlsMode::Mutual, ..tls(&[], &ours, false) };
-    let named = Credentials::Named { namespace: "shop".into(), name: "secret".into() };
+    let named = |name: &str| Credentials::Named { namespace: "shop".into(), name: name.into() };
+    let key = |name: &str| CredentialKey { kind: CredentialKind::Secret, namespace: "shop".into(), name: name.into() };
+    let secret = |roots: &str| Arc::new(Credential { roots: Some(roots.into()), ..Credential::default() });
+    let mut given = Given::default();
+    given.0.insert(key("ours"), Ok(secret(&ca.pem())));
+    given.0.insert(key("other"), Ok(secret(&authority().pem())));
+    given.0.insert(key("bad"), Err(CredentialError::Unusable { key: key("bad"), entry: "ca.crt" }));
     for (tls, is_good) in [
         (tls(&[], &ours, false), true),
         (tls(&[], &other, false), false),
@@ -99,7 +108,12 @@ fn tls_believes_whom_the_policy_says() {
         (Tls { server_name: Some("other".into()), ..tls(&[], &ours, false) }, false),
         // A certificate must be shown, or a Secret known, and is not there.
         (mutual, false),
-        (tls(&[], &named, false), false),
+        (tls(&[], &named("nowhere"), false), false),
+        (tls(&[], &named("bad"), false), false),
+        (tls(&[], &named("other"), false), false),
+        (tls(&[], &named("ours"), false), true),
+        (tls(&[], &Credentials::Authorities(vec![key("other"), key("ours")]), false), true),
+        (tls(&[], &Credentials::Authorities(vec![key("nowhere")]), false), false),
     ] {
         run(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -115,7 +129,8 @@ fn tls_believes_whom_the_policy_says() {
                     stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello").await.unwrap();
                 }
             });
-            let mesh = Mesh::of(&[address], TrafficPolicy { tls: tls.clone(), ..TrafficPolicy::default() });
+            let policy = TrafficPolicy { tls: tls.clone(), ..TrafficPolicy::default() };
+            let mesh = Mesh::given(&[address], policy, given.clone());
             let mesh = mesh.retrying(0, ambit_l7::RetryOn::default());
             let expected = if is_good { Got::good("hello", 1) } else { Got::failed(503, "UF", 1) };
             assert_eq!(mesh.get().await, expected, "{tls:?}");

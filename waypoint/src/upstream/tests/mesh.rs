@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ambit_identity::{CaOptions, CertificateAuthority, CertificateStore, StoreOptions, TlsConfigs, TrustBundle};
-use ambit_l7::{L7Config, Retry, RetryOn, Traffic, TrafficPolicy};
+use ambit_l7::{Given, L7Config, Retry, RetryOn, Traffic, TrafficPolicy};
 use ambit_model::{
     AppProtocol, Application, HealthPolicy, Identity, LoadBalancingMode, PeerAddr, PortMapping, Service, ServiceKey,
     ServicePort, TunnelProtocol, WaypointFailure, Workload, WorkloadKind, WorkloadUid,
@@ -109,8 +109,14 @@ fn service() -> Service {
 impl Mesh {
     /// Endpoints that take no tunnels, by address.
     pub(super) fn of(endpoints: &[SocketAddr], policy: TrafficPolicy) -> Self {
+        Self::given(endpoints, policy, Given::default())
+    }
+
+    /// The same, with credentials.
+    pub(super) fn given(endpoints: &[SocketAddr], policy: TrafficPolicy, credentials: Given) -> Self {
         let endpoints = endpoints.iter().enumerate();
-        Self::with(endpoints.map(|(at, address)| endpoint(at, *address, TunnelProtocol::None)).collect(), policy)
+        let endpoints = endpoints.map(|(at, address)| endpoint(at, *address, TunnelProtocol::None)).collect();
+        Self::new(endpoints, Traffic { policy: Arc::new(policy), ..Traffic::default() }, credentials)
     }
 
     pub(super) fn with(endpoints: Vec<Workload>, policy: TrafficPolicy) -> Self {
@@ -118,6 +124,10 @@ impl Mesh {
     }
 
     pub(super) fn used(endpoints: Vec<Workload>, traffic: Traffic) -> Self {
+        Self::new(endpoints, traffic, Given::default())
+    }
+
+    fn new(endpoints: Vec<Workload>, traffic: Traffic, credentials: Given) -> Self {
         let dir = TempDir::new().unwrap();
         let ca = Arc::new(CertificateAuthority::open_or_create(dir.path(), CaOptions::new(TRUST_DOMAIN)).unwrap());
         let bundle = Arc::new(TrustBundle::load(&CertificateAuthority::roots_path(dir.path())).unwrap());
@@ -127,7 +137,8 @@ impl Mesh {
         let service = service();
         let snapshot = Arc::new(Snapshot::build(endpoints, vec![service.clone()], vec![]));
         let traffic = [(service_key(), Arc::new(traffic))].into_iter().collect();
-        let config = Arc::new(L7Config { traffic, ..L7Config::default() });
+        let credentials = Arc::new(credentials);
+        let config = Arc::new(L7Config { traffic, credentials, ..L7Config::default() });
         let own_service = ServiceKey { namespace: "shop".into(), hostname: "waypoint".into() };
         let (outlet, published) = outlet::channel(own_service.clone(), Readiness::default().condition("loaded"));
         outlet.publish(snapshot, config, Own { service: own_service, identity: identity("waypoint"), workload: None });
@@ -138,6 +149,7 @@ impl Mesh {
             recorder: Recorder::new(Arc::default(), None),
             requests: Arc::default(),
             log: None,
+            log_files: Arc::default(),
             drain: Drain::default(),
             limits: Limits { max_tunnels: 16, sniffing: Duration::from_secs(1) },
             groups: Arc::default(),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use ambit_l7::Credentials;
+use ambit_l7::{Credential, Credentials};
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
@@ -27,7 +27,7 @@ pub(super) type Stamp = (Option<SystemTime>, u64);
 
 /// Credentials, read.
 pub(super) struct Loaded {
-    pub(super) own: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+    pub(super) own: Option<Pair>,
     pub(super) roots: RootCertStore,
     pub(super) revoked: Vec<CertificateRevocationListDer<'static>>,
 }
@@ -47,39 +47,56 @@ pub(super) async fn load(credentials: &Credentials) -> Result<Loaded, TlsError> 
     match credentials {
         Credentials::System => Ok(Loaded { own: None, roots: system_roots().await?, revoked: Vec::new() }),
         Credentials::Roots(text) => Ok(Loaded { own: None, roots: roots(text.as_bytes())?, revoked: Vec::new() }),
-        Credentials::Named { namespace, name } => {
-            Err(TlsError::NotDelivered { namespace: namespace.clone(), name: name.clone() })
-        }
-        Credentials::Files { certificate, key, roots: of, revoked } => Ok(Loaded {
+        // What is given is read by `given`.
+        Credentials::Named { .. } | Credentials::Authorities(_) => Err(TlsError::NoRoots),
+        Credentials::Files { certificate, key, roots: of, revoked: list } => Ok(Loaded {
             own: own(certificate.as_deref(), key.as_deref()).await?,
             roots: match of {
                 Some(path) => roots(&read(&**path).await?)?,
                 None => system_roots().await?,
             },
-            revoked: match revoked {
-                Some(path) => CertificateRevocationListDer::pem_slice_iter(&read(&**path).await?)
-                    .collect::<Result<_, _>>()
-                    .map_err(|source| TlsError::Pem { what: "the revocation list", source })?,
+            revoked: match list {
+                Some(path) => revoked(&read(&**path).await?)?,
                 None => Vec::new(),
             },
         }),
     }
 }
 
-async fn own(
-    certificate: Option<&str>,
-    key: Option<&str>,
-) -> Result<Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>, TlsError> {
-    let (certificate, key) = match (certificate, key) {
-        (Some(certificate), Some(key)) => (read(certificate).await?, read(key).await?),
-        (None, None) => return Ok(None),
-        (Some(_), None) | (None, Some(_)) => return Err(TlsError::NoCertificate),
-    };
-    let chain = CertificateDer::pem_slice_iter(&certificate)
+/// Reads what was given. Without authorities of its own there are none: the system's are not what was asked for.
+pub(super) fn given(given: &Credential) -> Result<Loaded, TlsError> {
+    Ok(Loaded {
+        own: match (&given.certificate, &given.key) {
+            (Some(certificate), Some(key)) => Some(pair(certificate.as_bytes(), key.as_bytes())?),
+            (_, _) => None,
+        },
+        roots: roots(given.roots.as_deref().unwrap_or_default().as_bytes())?,
+        revoked: revoked(given.revoked.as_deref().unwrap_or_default().as_bytes())?,
+    })
+}
+
+type Pair = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+async fn own(certificate: Option<&str>, key: Option<&str>) -> Result<Option<Pair>, TlsError> {
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => pair(&read(certificate).await?, &read(key).await?).map(Some),
+        (None, None) => Ok(None),
+        (Some(_), None) | (None, Some(_)) => Err(TlsError::NoCertificate),
+    }
+}
+
+fn pair(certificate: &[u8], key: &[u8]) -> Result<Pair, TlsError> {
+    let chain = CertificateDer::pem_slice_iter(certificate)
         .collect::<Result<_, _>>()
         .map_err(|source| TlsError::Pem { what: "the client certificate", source })?;
-    let key = PrivateKeyDer::from_pem_slice(&key).map_err(|source| TlsError::Pem { what: "the key", source })?;
-    Ok(Some((chain, key)))
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(|source| TlsError::Pem { what: "the key", source })?;
+    Ok((chain, key))
+}
+
+fn revoked(text: &[u8]) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
+    CertificateRevocationListDer::pem_slice_iter(text)
+        .collect::<Result<_, _>>()
+        .map_err(|source| TlsError::Pem { what: "the revocation list", source })
 }
 
 /// What a system trusts may hold what our library does not take; what a user names may not.

@@ -79,11 +79,11 @@ fn operation(written: &resources::Operation, at: &FieldPath, cx: &mut Cx<'_>) ->
 }
 
 /// Texts with the users' stars.
-pub(super) fn patterns(written: &[String], at: &FieldPath, findings: &mut Findings<'_>) -> Vec<Pattern> {
+pub(crate) fn patterns(written: &[String], at: &FieldPath, findings: &mut Findings<'_>) -> Vec<Pattern> {
     values::patterns(written, at, findings).into_iter().map(pattern).collect()
 }
 
-pub(super) fn principals(written: &[String], at: &FieldPath, findings: &mut Findings<'_>) -> Vec<Pattern> {
+pub(crate) fn principals(written: &[String], at: &FieldPath, findings: &mut Findings<'_>) -> Vec<Pattern> {
     values::principals(written, at, findings).into_iter().map(pattern).collect()
 }
 

@@ -1,12 +1,11 @@
 //! Whether and how connections to applications are TLS.
 
-use std::sync::Arc;
-
 use ambit_l7::{Credentials, Tls, TlsMode};
 use ambit_resources::destination_rule::{self as written, ClientTls};
 
 use crate::l7::L7Problem;
 use crate::l7::at::At;
+use crate::l7::credentials::named;
 use crate::l7::cx::Cx;
 use crate::l7::text::text;
 
@@ -61,9 +60,8 @@ fn credentials(written: &ClientTls, mode: TlsMode, cx: &Cx<'_>) -> Credentials {
     if matches!(mode, TlsMode::Disable | TlsMode::MeshMutual) {
         return Credentials::System;
     }
-    if let Some(name) = text(&written.credential_name) {
-        // As in the field: credentials are those of who connects.
-        return Credentials::Named { namespace: Arc::clone(&cx.options.waypoint.namespace), name };
+    if !written.credential_name.is_empty() {
+        return named(&written.credential_name, cx.options);
     }
     let ClientTls { client_certificate, private_key, ca_certificates, ca_crl, .. } = written;
     match [client_certificate, private_key, ca_certificates, ca_crl].map(|path| text(path)) {

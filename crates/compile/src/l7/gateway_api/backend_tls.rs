@@ -6,13 +6,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ambit_l7::{Credentials, Origin, Tls, TlsMode, Traffic, TrafficPolicy};
+use ambit_l7::{CredentialKey, CredentialKind, Credentials, Origin, Tls, TlsMode, Traffic, TrafficPolicy};
 use ambit_model::Service;
-use ambit_resources::gateway_api::{BackendTlsPolicySpec, BackendTlsTarget, BackendTlsValidation, SubjectAltNameType};
+use ambit_resources::FieldPath;
+use ambit_resources::gateway_api::{
+    BackendTlsPolicySpec, BackendTlsTarget, BackendTlsValidation, LocalReference, SubjectAltNameType,
+};
 
 use super::problem::RouteProblem;
 use crate::l7::L7Problem;
 use crate::l7::at::At;
+use crate::l7::credentials::Named;
 use crate::l7::cx::Cx;
 use crate::l7::targets::Target;
 
@@ -21,6 +25,8 @@ use crate::l7::targets::Target;
 pub(crate) struct BackendTls {
     /// The services, and the ports of them by name.
     pub(crate) targets: Vec<(Target, Option<Arc<str>>)>,
+    /// The authorities it refers to.
+    pub(crate) credentials: Vec<Named>,
     object: Arc<str>,
     tls: Tls,
 }
@@ -36,7 +42,9 @@ impl BackendTls {
             cx.warning(&at.field("options"), L7Problem::NoEffect { reason: "no option is known here" });
         }
         let tls = tls(&spec.validation, &at.field("validation"), cx);
-        Self { targets, object: Arc::clone(&cx.object), tls }
+        let refers = FieldPath::of("spec.validation.caCertificateRefs");
+        let credentials = vec![(refers, tls.credentials.clone())];
+        Self { targets, credentials, object: Arc::clone(&cx.object), tls }
     }
 
     /// The first of some policies that counts in its place, for the service or a port of it.
@@ -89,19 +97,36 @@ fn tls(written: &BackendTlsValidation, at: &At<'_>, cx: &mut Cx<'_>) -> Tls {
         (Some("System"), true) | (None, false) => {}
         (Some(other), true) => cx.error(&at_known, L7Problem::Value { value: other.to_owned(), expected: "System" }),
     }
-    let list = at.field("caCertificateRefs");
-    for (i, reference) in ca_certificate_refs.iter().enumerate() {
-        let (kind, name) = (reference.kind.as_str().into(), reference.name.as_str().into());
-        cx.warning(&list.index(i), RouteProblem::NoAuthorities { kind, name }.into());
-    }
     Tls {
         mode: TlsMode::Simple,
         subject_alt_names: names,
         server_name: Some(hostname.as_str().into()),
         insecure_skip_verify: false,
-        // No authority at all is believed: connections fail rather than to trust the system's.
-        credentials: if known.is_some() { Credentials::System } else { Credentials::Roots("".into()) },
+        // Where no authority can be had none is believed: connections fail rather than to trust the system's.
+        credentials: if known.is_some() {
+            Credentials::System
+        } else {
+            Credentials::Authorities(authorities(ca_certificate_refs, &at.field("caCertificateRefs"), cx))
+        },
     }
+}
+
+/// Where the authorities are that a policy refers to.
+fn authorities(written: &[LocalReference], at: &At<'_>, cx: &mut Cx<'_>) -> Vec<CredentialKey> {
+    let mut keys = Vec::with_capacity(written.len());
+    for (i, LocalReference { group, kind, name }) in written.iter().enumerate() {
+        let found = match (group.as_str(), kind.as_str()) {
+            ("" | "core", "ConfigMap") => CredentialKind::ConfigMap,
+            ("" | "core", "Secret") => CredentialKind::Secret,
+            _ => {
+                let (kind, name) = (kind.as_str().into(), name.as_str().into());
+                cx.warning(&at.index(i), RouteProblem::NoAuthorities { kind, name }.into());
+                continue;
+            }
+        };
+        keys.push(CredentialKey { kind: found, namespace: Arc::clone(cx.namespace()), name: name.as_str().into() });
+    }
+    keys
 }
 
 /// How a service is used, with the TLS that policies ask for, given the oldest first.

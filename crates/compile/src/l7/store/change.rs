@@ -1,5 +1,6 @@
 //! Objects and services come, change and go, and mark what depends on them.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use ambit_model::{Service, ServiceKey};
@@ -13,7 +14,9 @@ use crate::l7::authorization::Policy;
 use crate::l7::cx::Cx;
 use crate::l7::hosts::HostPattern;
 use crate::l7::mesh_config::Mesh;
+use crate::l7::request_authentication::Tokens;
 use crate::l7::targets::{Target, targets};
+use crate::l7::telemetry::Telemetry;
 use crate::{Input, Issue, Problem};
 
 impl L7Store {
@@ -113,6 +116,7 @@ impl L7Store {
             _ => {}
         }
         self.authorizations.remove(id);
+        self.limits.remove(id);
         // What a version before this one routed is kept: rules that come out the same are not made again.
     }
 
@@ -122,8 +126,13 @@ impl L7Store {
         let ordered = (held.created.clone(), id.clone());
         match &held.means {
             Meaning::Nothing | Meaning::Mesh | Meaning::Admits => {}
+            Meaning::Credential(of) => {
+                let of = of.clone();
+                self.change_credential(id, Some(of).filter(|_| comes));
+            }
             Meaning::BackendTls(of) => {
                 let of = Arc::clone(of);
+                self.change_named(id, comes);
                 for (target, _) in &of.targets {
                     self.index.tls.change(target, &ordered, comes);
                     self.mark_traffic(target);
@@ -143,6 +152,7 @@ impl L7Store {
                     self.index.rules.change(host, &ordered, comes);
                     self.marked.traffic.extend(self.directory.matching(host).map(|service| service.key.clone()));
                 }
+                self.change_named(id, comes);
                 for ids in self.merged.forget(id) {
                     self.unsay_merged(&ids);
                 }
@@ -152,9 +162,15 @@ impl L7Store {
                 of.targets.iter().for_each(|target| self.change_target(target, &ordered, comes));
                 self.stale(id);
             }
-            Meaning::Tokens(of) => {
-                let targets = of.targets.clone();
+            Meaning::Tokens(Tokens { targets, .. }) | Meaning::Telemetry(Telemetry { targets, .. }) => {
+                let targets = targets.clone();
                 targets.iter().for_each(|target| self.change_target(target, &ordered, comes));
+            }
+            Meaning::Limits(of) => {
+                of.names.iter().for_each(|name| self.index.looked_up.change(name, id, comes));
+                of.attachment.targets().for_each(|target| self.index.targets.change(target, &ordered, comes));
+                of.attachment.routes().for_each(|route| self.index.limited.change(route, &ordered, comes));
+                self.mark_limited(id);
             }
             Meaning::Policy(of) => {
                 let targets = of.targets.clone();
@@ -195,6 +211,22 @@ impl L7Store {
         }
     }
 
+    /// Marks the services that an object routes something of, by itself or as a delegate.
+    fn mark_routed(&mut self, id: &ObjectId) {
+        let routing = self.index.delegating.of(id).chain([id]);
+        let services = routing.filter_map(|id| self.routed.get(id)).flat_map(HashMap::keys);
+        self.marked.services.extend(services.cloned());
+    }
+
+    /// Marks what a policy on limits is attached to.
+    fn mark_limited(&mut self, id: &ObjectId) {
+        let Some(Meaning::Limits(of)) = self.objects.get(id).map(|held| &held.means) else { return };
+        let targets: Vec<_> = of.attachment.targets().cloned().collect();
+        let routes: Vec<_> = of.attachment.routes().cloned().collect();
+        targets.iter().for_each(|target| self.mark_target(target));
+        routes.iter().for_each(|id| self.mark_routed(id));
+    }
+
     /// Marks the services of the waypoint that a host is about.
     fn mark_host(&mut self, host: &HostPattern) {
         let bound = self.directory.matching(host).map(|service| &service.key);
@@ -216,6 +248,10 @@ impl L7Store {
                 let of = Arc::clone(of);
                 of.targets.iter().for_each(|target| self.mark_target(target));
             }
+            Some(Meaning::Limits(_)) => {
+                self.limits.remove(id);
+                self.mark_limited(id);
+            }
             Some(Meaning::Policy(of)) => {
                 let targets = of.targets.clone();
                 self.authorizations.remove(id);
@@ -229,7 +265,9 @@ impl L7Store {
         if self.mesh == mesh {
             return;
         }
-        self.mesh = mesh;
+        if std::mem::replace(&mut self.mesh, mesh).reporting != self.mesh.reporting {
+            self.mark_target(&Target::Waypoint);
+        }
         let paths = self.mesh.path_normalization;
         if std::mem::replace(&mut self.config.path_normalization, paths) != paths {
             self.marked.default = true;

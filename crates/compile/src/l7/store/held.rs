@@ -5,15 +5,16 @@ use std::sync::Arc;
 
 use ambit_resources::{Metadata, Object, Origin, Timestamp};
 
-use crate::l7::L7Problem;
-use crate::l7::at::At;
 use crate::l7::authorization::Policy;
+use crate::l7::credentials;
 use crate::l7::cx::Cx;
 use crate::l7::destination_rule::DestinationRule;
 use crate::l7::gateway_api::{BackendTls, Grant, Listeners, Route};
-use crate::l7::mesh_config::{Mesh, NOT_YET};
+use crate::l7::mesh_config::Mesh;
+use crate::l7::rate_limit::Limits;
 use crate::l7::request_authentication::Tokens;
 use crate::l7::targets::{Target, targets};
+use crate::l7::telemetry::Telemetry;
 use crate::l7::virtual_service::VirtualService;
 
 /// An object in force, and where it is written.
@@ -36,6 +37,10 @@ pub(super) enum Meaning {
     Policy(Box<Policy>),
     Tokens(Tokens),
     BackendTls(Arc<BackendTls>),
+    Limits(Box<Limits>),
+    /// What a Secret or ConfigMap holds.
+    Credential(credentials::Held),
+    Telemetry(Telemetry),
     /// What the store's [`Admission`](crate::l7::gateway_api::Admission) holds.
     Admits,
     /// The mesh configuration, which the store holds itself.
@@ -104,6 +109,10 @@ pub(super) fn prepare(object: &Object, cx: &mut Cx<'_>) -> Prepared {
             admits = Some(Admits::Namespace(of.metadata.clone()));
             (Some(&of.metadata), Some(Meaning::Admits))
         }
+        Object::Secret(of) => (Some(&of.metadata), credentials::of_secret(&cx.origin.id, of).map(Meaning::Credential)),
+        Object::ConfigMap(of) => {
+            (Some(&of.metadata), credentials::of_config_map(&cx.origin.id, of).map(Meaning::Credential))
+        }
         Object::Node(_)
         | Object::ServiceAccount(_)
         | Object::Pod(_)
@@ -114,10 +123,10 @@ pub(super) fn prepare(object: &Object, cx: &mut Cx<'_>) -> Prepared {
         | Object::PeerAuthentication(_)
         | Object::Gateway(_)
         | Object::GatewayClass(_) => (None, None),
-        Object::Telemetry(_) | Object::RateLimitPolicy(_) => {
-            cx.warning(&At::SPEC, L7Problem::NoEffect { reason: NOT_YET });
-            (None, None)
+        Object::RateLimitPolicy(of) => {
+            (Some(&of.metadata), Some(Meaning::Limits(Box::new(Limits::prepare(&of.spec, cx)))))
         }
+        Object::Telemetry(of) => (Some(&of.metadata), Telemetry::prepare(&of.spec, cx).map(Meaning::Telemetry)),
     };
     let created = metadata.and_then(|metadata| metadata.creation_timestamp.clone());
     Prepared { created, means: means.unwrap_or(Meaning::Nothing), mesh, admits }

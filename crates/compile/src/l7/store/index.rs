@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 use std::sync::Arc;
 
+use ambit_l7::CredentialKey;
 use ambit_resources::{ObjectId, Timestamp};
 
 use crate::l7::hosts::HostPattern;
@@ -21,12 +22,16 @@ pub(super) struct Index {
     pub(super) rules: Map<HostPattern, Ordered>,
     /// Policies and routes by what they are attached to.
     pub(super) targets: Map<Target, Ordered>,
+    /// Limits by the objects whose rules they are attached to.
+    pub(super) limited: Map<ObjectId, Ordered>,
     /// VirtualServices by those they delegate to.
     pub(super) delegating: Map<ObjectId, ObjectId>,
     /// Objects by the host names that they looked up.
     pub(super) looked_up: Map<Arc<str>, ObjectId>,
     /// BackendTLSPolicies by the services they are for.
     pub(super) tls: Map<Target, Ordered>,
+    /// DestinationRules and BackendTLSPolicies by the credentials they name.
+    pub(super) credentials: Map<CredentialKey, ObjectId>,
     /// Policies that have a provider.
     pub(super) with_provider: BTreeSet<ObjectId>,
 }

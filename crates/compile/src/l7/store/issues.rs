@@ -16,6 +16,8 @@ pub(super) enum Reason {
     Merged(Vec<ObjectId>),
     /// Its provider.
     Provider,
+    /// The credentials it names.
+    Credentials,
     /// Objects that count in its place for a service.
     Outranked(ServiceKey),
 }

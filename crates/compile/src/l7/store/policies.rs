@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use ambit_l7::{ExternalAuthorizer, HttpAuthorization, ServiceRules};
+use ambit_l7::{AttachedLimit, ExternalAuthorizer, HttpAuthorization, LimitScope, RateLimit, ServiceRules};
+use ambit_model::Service;
 use ambit_resources::ObjectId;
 
 use super::L7Store;
@@ -14,13 +15,58 @@ use crate::l7::authorization::Policy;
 use crate::l7::cx::Cx;
 
 impl L7Store {
-    /// Adds what an object says of requests and tokens, if it is a policy.
-    pub(super) fn add_policy(&mut self, id: &ObjectId, rules: &mut ServiceRules) {
+    /// Adds what an object says of requests and tokens, if it is a policy. There is no service for what holds where
+    /// none says anything.
+    pub(super) fn add_policy(&mut self, id: &ObjectId, service: Option<&Service>, rules: &mut ServiceRules) {
         match self.objects.get(id).map(|held| &held.means) {
+            Some(Meaning::Limits(_)) => self.add_limits(id, service, rules),
             Some(Meaning::Tokens(tokens)) => rules.jwt.extend(tokens.rules.iter().cloned()),
             Some(Meaning::Policy(_)) => rules.authorization.extend(self.authorization(id)),
             _ => {}
         }
+    }
+
+    fn add_limits(&mut self, id: &ObjectId, service: Option<&Service>, rules: &mut ServiceRules) {
+        let limits = self.limits(id);
+        let Some(Held { origin, means: Meaning::Limits(policy), .. }) = self.objects.get(id) else { return };
+        let scopes = match service {
+            None => vec![LimitScope::All],
+            Some(service) => {
+                let (scopes, missing) = policy.attachment.scopes(service, &rules.http, &self.options);
+                let mut cx = Cx::of(origin, &self.options, &mut self.expressions);
+                for name in missing {
+                    let target = Arc::clone(&service.key.hostname);
+                    cx.warning(&At::SPEC.field("targetRefs"), L7Problem::NoSuchSection { target, name });
+                }
+                let issues = cx.findings.issues;
+                self.issues.for_reason(id, Reason::Service(service.key.clone()), issues);
+                scopes
+            }
+        };
+        if scopes.is_empty() {
+            return;
+        }
+        let attached = |limit: &Arc<RateLimit>| AttachedLimit { limit: Arc::clone(limit), scopes: scopes.clone() };
+        rules.limits.extend(limits.iter().map(attached));
+    }
+
+    /// A policy's limits, with the service that counts.
+    fn limits(&mut self, id: &ObjectId) -> Arc<[Arc<RateLimit>]> {
+        if let Some(known) = self.limits.get(id) {
+            return Arc::clone(known);
+        }
+        let Some(Held { origin, means: Meaning::Limits(policy), .. }) = self.objects.get(id) else {
+            return Arc::default();
+        };
+        let (made, problem) = policy.look_up(&id.namespace, &self.directory);
+        let mut cx = Cx::of(origin, &self.options, &mut self.expressions);
+        if let Some(problem) = problem {
+            cx.warning(&At::SPEC.field("global"), problem);
+        }
+        let issues = cx.findings.issues;
+        self.issues.for_reason(id, Reason::Provider, issues);
+        self.limits.insert(id.clone(), Arc::clone(&made));
+        made
     }
 
     /// A policy with its provider.

@@ -119,6 +119,9 @@ impl L7Store {
             | Meaning::Policy(_)
             | Meaning::Tokens(_)
             | Meaning::BackendTls(_)
+            | Meaning::Credential(_)
+            | Meaning::Limits(_)
+            | Meaning::Telemetry(_)
             | Meaning::Admits
             | Meaning::Mesh => return None,
         };

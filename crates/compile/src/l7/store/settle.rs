@@ -6,6 +6,8 @@ use ambit_l7::ServiceRules;
 use ambit_model::ServiceKey;
 use ambit_resources::ObjectId;
 
+use super::held::Meaning;
+use super::index::Ordered;
 use super::{L7Delta, L7Store, Marked};
 use crate::l7::targets::{Target, targets_of};
 
@@ -40,8 +42,9 @@ impl L7Store {
         let mut rules = ServiceRules::default();
         let all: Vec<_> = self.index.targets.of(&Target::Waypoint).cloned().collect();
         for (_, id) in &all {
-            self.add_policy(id, &mut rules);
+            self.add_policy(id, None, &mut rules);
         }
+        rules.telemetry = self.telemetry(all.iter().map(|(_, id)| id));
         if *self.config.default != rules {
             self.config.default = Arc::new(rules);
         }
@@ -55,9 +58,12 @@ impl L7Store {
             return self.config.services.remove(key).is_some();
         };
         let mut rules = self.route(&service);
-        for (_, id) in self.attached_to(&targets_of(&service, &self.options)) {
-            self.add_policy(&id, &mut rules);
+        let mut attached = self.attached_to(&targets_of(&service, &self.options));
+        attached.extend(self.limits_of_routes(key));
+        for (_, id) in &attached {
+            self.add_policy(id, Some(&service), &mut rules);
         }
+        rules.telemetry = self.telemetry(attached.iter().map(|(_, id)| id));
         let before = self.config.services.get(key).map(|before| &**before);
         if before == Some(&rules) {
             return false;
@@ -67,6 +73,18 @@ impl L7Store {
         }
         self.config.services.insert(key.clone(), Arc::new(rules));
         true
+    }
+
+    /// The limits of what routes a service, delegates among it.
+    fn limits_of_routes(&self, key: &ServiceKey) -> Vec<Ordered> {
+        let mut limits = Vec::new();
+        for id in self.routing.get(key).into_iter().flatten() {
+            limits.extend(self.index.limited.of(id).cloned());
+            if let Some(Meaning::VirtualService(of)) = self.objects.get(id).map(|held| &held.means) {
+                limits.extend(of.delegates().flat_map(|id| self.index.limited.of(id)).cloned());
+            }
+        }
+        limits
     }
 
     /// What is attached to any of some targets, each once, the oldest first.

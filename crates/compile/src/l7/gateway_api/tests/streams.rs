@@ -1,4 +1,4 @@
-use ambit_l7::{Credentials, ServiceRules, TlsMode};
+use ambit_l7::{CredentialKey, CredentialKind, Credentials, ServiceRules, TlsMode};
 
 use super::{RATINGS, action, object};
 use crate::l7::fixtures::{Mesh, REVIEWS, backend, key, object as istio, patterns, said, service};
@@ -82,7 +82,7 @@ fn tls_to_backends() {
         &format!("caCertificateRefs: [{{group: '', kind: ConfigMap, name: ca}}], hostname: s.example, {names}"),
     ));
     assert_eq!(said(&delta).len(), 1);
-    assert!(said(&delta)[0].contains("no certificates of authorities can be had from ConfigMap ca"), "{delta:?}");
+    assert!(said(&delta)[0].contains("ConfigMap shop/ca is not there"), "{delta:?}");
     mesh.put(&istio("DestinationRule", "shop/rule", "host: ratings\nsubsets: [{name: v1, labels: {v: one}}]"));
     let config = mesh.config();
     let traffic = config.traffic(&key(RATINGS)).unwrap();
@@ -91,7 +91,8 @@ fn tls_to_backends() {
         assert_eq!((of(80).mode, of(80).server_name.as_deref()), (TlsMode::Simple, Some("r.example")));
         assert_eq!(of(80).credentials, Credentials::System);
         assert_eq!(of(8080).server_name.as_deref(), Some("s.example"));
-        assert_eq!(of(8080).credentials, Credentials::Roots("".into()), "nobody is believed");
+        let ca = CredentialKey { kind: CredentialKind::ConfigMap, namespace: "shop".into(), name: "ca".into() };
+        assert_eq!(of(8080).credentials, Credentials::Authorities(vec![ca]));
         assert_eq!(of(8080).subject_alt_names.join(" "), "a.example spiffe://a/b");
     }
     let younger = policy("shop/younger", 4, "", "wellKnownCACertificates: System, hostname: z.example");
