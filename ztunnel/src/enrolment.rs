@@ -5,11 +5,13 @@
 //! there, or let into a half-prepared pod. A pod that cannot be enrolled stays out, and readiness and
 //! log say why; it is tried again.
 
+mod host_ports;
 mod orphan;
 mod standing;
 mod wanted;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -80,6 +82,8 @@ pub(crate) struct Enrolment {
     inherited: BTreeMap<u64, KernelPod>,
     /// The snapshot whose destinations the kernel knows.
     destinations_of: Option<Arc<Snapshot>>,
+    /// The hostPorts the kernel knows.
+    host_ports: Option<HashMap<SocketAddr, SocketAddr>>,
     /// Whether programs of agents with other map layouts were removed.
     others_retired: bool,
     /// Why it does not take newer ones.
@@ -114,6 +118,7 @@ impl Enrolment {
         Ok(Self {
             inherited: node.enrolled()?,
             destinations_of: None,
+            host_ports: None,
             others_retired: false,
             refused: None,
             problem: None,
@@ -156,6 +161,7 @@ impl Enrolment {
                 self.enrol(uid, pod);
             }
         }
+        self.tell_host_ports(pods);
         self.failed.retain(|uid, _| wanted.contains_key(uid));
         if !waiting || self.started.elapsed() > INHERITED_PATIENCE {
             self.release_inherited(&wanted);

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ambit_model::{
-    AppProtocol, DEFAULT_TRUST_DOMAIN, GatewayAddress, GatewayDestination, HealthPolicy, LoadBalancingMode, Locality,
+    AppProtocol, DEFAULT_TRUST_DOMAIN, GatewayAddress, GatewayDestination, HealthPolicy, HostPort, LoadBalancingMode, Locality,
     NodePod, PortMapping, SameNode, Service, ServiceKey, ServicePorts, TunnelProtocol, WaypointFailure, Workload,
     WorkloadKind,
 };
@@ -102,6 +102,15 @@ pub fn pod(it: &NodePod) -> node::Pod {
         pod_uid: it.pod_uid.to_string(),
         enrol: it.enrol,
         netns: it.netns.as_deref().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
+        host_ports: it.host_ports.iter().map(host_port).collect(),
+    }
+}
+
+fn host_port(it: &HostPort) -> node::HostPort {
+    node::HostPort {
+        address: it.address.map(ip).unwrap_or_default(),
+        port: it.port.into(),
+        pod_port: it.pod_port.into(),
     }
 }
 

@@ -6,6 +6,7 @@ use ambit_model::{
     ServiceAccountMatch, ServicePort, StringMatch, TunnelProtocol, WaypointFailure, WorkloadKind,
 };
 use proptest::collection::{btree_map, vec};
+use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
@@ -226,9 +227,17 @@ proptest! {
     }
 
     #[test]
-    fn pods_come_back_as_they_went(workload in workload(), uid in word(), enrol: bool, netns in "(/[a-z]{1,5}){0,3}") {
+    fn pods_come_back_as_they_went(
+        workload in workload(),
+        uid in word(),
+        enrol: bool,
+        netns in "(/[a-z]{1,5}){0,3}",
+        ports in vec((option::of(ip()), 1_u16.., 1_u16..), 0..3),
+    ) {
+        let port = |(address, port, pod_port)| HostPort { address, port, pod_port };
+        let host_ports = ports.into_iter().map(port).collect();
         let netns = (!netns.is_empty()).then(|| netns.into());
-        let pod = NodePod { workload: Arc::new(workload), pod_uid: uid.into(), enrol, netns };
+        let pod = NodePod { workload: Arc::new(workload), pod_uid: uid.into(), enrol, netns, host_ports };
         let body = encode::pod(&pod).encode_to_vec();
         let read = Decoder::default().pod(pod.workload.uid.as_str(), body.as_slice());
         prop_assert_eq!(read, Ok(pod));

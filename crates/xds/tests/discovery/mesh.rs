@@ -74,5 +74,5 @@ pub(crate) fn policy(name: &str) -> Authorization {
 /// A pod as its node hears of it.
 pub(crate) fn pod(name: &str, node: &str, enrol: bool) -> NodePod {
     let workload = Workload { node: node.into(), ..workload(name, "10.0.0.1", &[]) };
-    NodePod { workload: Arc::new(workload), pod_uid: "1".into(), enrol, netns: None }
+    NodePod { workload: Arc::new(workload), pod_uid: "1".into(), enrol, netns: None, host_ports: [].into() }
 }
