@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ambit_model::{
-    Application, Authorization, GatewayAddress, HostPort, Interner, Labels, Locality, NodePod, PolicyKey, Service, ServiceKey,
-    ServicePorts, Workload, WorkloadUid,
+    Application, Authorization, GatewayAddress, HostPort, Interner, Labels, Locality, NodePod, PolicyKey, Service,
+    ServiceKey, ServicePorts, Workload, WorkloadUid,
 };
 use bytes::{Buf, Bytes};
 use prost::Message;

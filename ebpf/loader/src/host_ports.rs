@@ -14,7 +14,8 @@ impl Node {
     pub fn set_host_ports(&mut self, wanted: &HashMap<SocketAddr, SocketAddr>) -> Result<(), MapFault> {
         let mut map: BpfHashMap<_, Wire<Destination>, Wire<Destination>> =
             BpfHashMap::try_from(self.map_mut("HOST_PORTS")?).map_err(fault("HOST_PORTS", "open"))?;
-        let wanted: HashMap<_, _> = wanted.iter().map(|(asked, pod)| (destination(*asked), destination(*pod))).collect();
+        let wanted: HashMap<_, _> =
+            wanted.iter().map(|(asked, pod)| (destination(*asked), destination(*pod))).collect();
         let held: Vec<_> = map.keys().collect::<Result<_, _>>().map_err(fault("HOST_PORTS", "read"))?;
         for key in held.iter().filter(|Wire(asked)| !wanted.contains_key(asked)) {
             absent_is_fine(map.remove(key)).map_err(fault("HOST_PORTS", "remove"))?;

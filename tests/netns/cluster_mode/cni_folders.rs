@@ -24,12 +24,8 @@ impl CniFolders {
     /// Empty ones.
     pub(crate) fn make(directory: &Path) -> Result<Self> {
         let of = |name| directory.join(name);
-        let folders = Self {
-            networks: of("net.d"),
-            plugins: of("bin"),
-            plugin: of("ambit-cni"),
-            socket: of("cni.sock"),
-        };
+        let folders =
+            Self { networks: of("net.d"), plugins: of("bin"), plugin: of("ambit-cni"), socket: of("cni.sock") };
         fs::create_dir(&folders.networks)?;
         fs::create_dir(&folders.plugins)?;
         fs::write(&folders.plugin, "#!/bin/sh\n")?;

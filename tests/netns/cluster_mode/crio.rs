@@ -24,10 +24,7 @@ const NETWORKS: [(&str, &str); 2] = [
             "ipam": {"type": "host-local", "routes": [{"dst": "0.0.0.0/0"}], "ranges": [[{"subnet": "10.85.0.0/16"}]]}
         }]}"#,
     ),
-    (
-        "99-loopback.conflist",
-        r#"{"cniVersion": "1.0.0", "name": "loopback", "plugins": [{"type": "loopback"}]}"#,
-    ),
+    ("99-loopback.conflist", r#"{"cniVersion": "1.0.0", "name": "loopback", "plugins": [{"type": "loopback"}]}"#),
 ];
 const RUNNING: &str = "3f2a9c1e-5b7d-4e8f-a0b1-c2d3e4f50617";
 const STARTING: &str = "8d1e6b40-93c2-4f7a-b5e8-0f1a2b3c4d5e";

@@ -20,6 +20,10 @@ impl Enrolment {
             Some((&*pod.host_ports, &*enrolled.pod.addresses))
         });
         let captured: Vec<_> = captured.collect();
+        // What an earlier agent told holds until its pods are this one's.
+        if captured.is_empty() && !self.inherited.is_empty() {
+            return;
+        }
         let host_ports = if captured.is_empty() { HashMap::new() } else { ways(&captured, &of_node()) };
         if self.host_ports.as_ref() == Some(&host_ports) {
             return;

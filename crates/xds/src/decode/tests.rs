@@ -126,7 +126,9 @@ fn service() -> impl Strategy<Value = Service> {
     let mode = proptest::sample::select(vec![Unspecified, StrictNode, PreferNode, Passthrough]);
     let health = proptest::sample::select(vec![HealthPolicy::OnlyHealthy, HealthPolicy::AllowAll]);
     let port = (1u16.., hint()).prop_map(|(port, app_protocol)| ServicePort { port, name: "".into(), app_protocol });
-    (service_key(), text(), vec(ip(), 0..3), vec(port, 0..3), vec(text(), 0..3), health, mode, waypoint()).prop_map(
+    let exported_to = option::of(vec(word().prop_map(Arc::from), 0..3).prop_map(Arc::from));
+    let behind = (waypoint(), exported_to);
+    (service_key(), text(), vec(ip(), 0..3), vec(port, 0..3), vec(text(), 0..3), health, mode, behind).prop_map(
         |(
             key,
             name,
@@ -135,7 +137,7 @@ fn service() -> impl Strategy<Value = Service> {
             subject_alt_names,
             health_policy,
             load_balancing,
-            (waypoint, waypoint_failure),
+            ((waypoint, waypoint_failure), exported_to),
         )| Service {
             key,
             name,
@@ -146,6 +148,7 @@ fn service() -> impl Strategy<Value = Service> {
             load_balancing,
             waypoint,
             waypoint_failure,
+            exported_to,
         },
     )
 }

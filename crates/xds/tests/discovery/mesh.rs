@@ -57,6 +57,7 @@ pub(crate) fn service(name: &str, ip: &str) -> Service {
         load_balancing: LoadBalancingMode::default(),
         waypoint: None,
         waypoint_failure: WaypointFailure::default(),
+        exported_to: None,
     }
 }
 
