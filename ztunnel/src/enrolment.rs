@@ -10,8 +10,7 @@ mod orphan;
 mod standing;
 mod wanted;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -83,7 +82,7 @@ pub(crate) struct Enrolment {
     /// The snapshot whose destinations the kernel knows.
     destinations_of: Option<Arc<Snapshot>>,
     /// The hostPorts the kernel knows.
-    host_ports: Option<HashMap<SocketAddr, SocketAddr>>,
+    host_ports: Option<host_ports::Ways>,
     /// Whether programs of agents with other map layouts were removed.
     others_retired: bool,
     /// Why it does not take newer ones.

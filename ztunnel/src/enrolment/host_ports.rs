@@ -12,6 +12,9 @@ use crate::failure::error_chain;
 use crate::netns_finder::addresses_here;
 use crate::outlet::LocalPod;
 
+/// What is asked for, and who is behind it.
+pub(super) type Ways = HashMap<SocketAddr, SocketAddr>;
+
 impl Enrolment {
     /// Has the kernel know the hostPorts of the pods that are captured. Without that only probes by them fail.
     pub(super) fn tell_host_ports(&mut self, pods: &[LocalPod]) {
@@ -24,7 +27,7 @@ impl Enrolment {
         if captured.is_empty() && !self.inherited.is_empty() {
             return;
         }
-        let host_ports = if captured.is_empty() { HashMap::new() } else { ways(&captured, &of_node()) };
+        let host_ports = if captured.is_empty() { Ways::new() } else { ways(&captured, &of_node()) };
         if self.host_ports.as_ref() == Some(&host_ports) {
             return;
         }
@@ -45,9 +48,8 @@ fn of_node() -> HashSet<IpAddr> {
     addresses
 }
 
-/// What is asked for, and who is behind it.
-fn ways(pods: &[(&[HostPort], &[IpAddr])], node: &HashSet<IpAddr>) -> HashMap<SocketAddr, SocketAddr> {
-    let mut ways = HashMap::new();
+fn ways(pods: &[(&[HostPort], &[IpAddr])], node: &HashSet<IpAddr>) -> Ways {
+    let mut ways = Ways::new();
     for (host_ports, addresses) in pods {
         for HostPort { address, port, pod_port } in *host_ports {
             for asked in node.iter().filter(|asked| address.is_none_or(|address| address == **asked)) {
