@@ -17,6 +17,7 @@ mod hostile;
 mod mesh;
 mod node_reboot;
 mod older_versions;
+mod on_the_wire;
 mod other_pods;
 mod probes;
 mod rollout;

@@ -10,12 +10,24 @@ use ambit_tests::until;
 
 use crate::mesh;
 
-const PROBES: [(&str, &str); 5] = [
-    ("http", "httpGet: {port: 8080, path: /debug}"),
-    ("tcp", "tcpSocket: {port: 8078}"),
-    ("grpc", "grpc: {port: 8079}"),
-    ("exec", "exec: {command: [fortio, curl, -quiet, 'http://127.0.0.1:8080/debug']}"),
-    ("host-port", "httpGet: {port: http, path: /debug}"),
+/// By name: the probe, and the pod's ports where it names them. All are on node 1.
+const PROBES: [(&str, &str, &str); 8] = [
+    ("http", "httpGet: {port: 8080, path: /debug}", ""),
+    ("tcp", "tcpSocket: {port: 8078}", ""),
+    ("grpc", "grpc: {port: 8079}", ""),
+    ("exec", "exec: {command: [fortio, curl, -quiet, 'http://127.0.0.1:8080/debug']}", ""),
+    ("host-port", "httpGet: {port: http, path: /debug}", "{name: http, containerPort: 8080, hostPort: 18080}"),
+    (
+        "host-port-by-loopback",
+        "httpGet: {host: 127.0.0.1, port: 18081, path: /debug}",
+        "{containerPort: 8080, hostPort: 18081}",
+    ),
+    ("host-port-by-node", "tcpSocket: {host: 10.243.0.11, port: 18082}", "{containerPort: 8078, hostPort: 18082}"),
+    (
+        "host-port-of-one-address",
+        "httpGet: {host: 10.243.0.11, port: 18083, path: /debug}",
+        "{containerPort: 8080, hostPort: 18083, hostIP: 10.243.0.11}",
+    ),
 ];
 
 #[test]
@@ -23,23 +35,29 @@ fn probes_of_every_kind_pass_under_strict() -> Result<()> {
     mesh::installed()?;
     let shop = Namespace::meshed("probes")?;
     shop.apply(&strictness("STRICT"))?;
-    let pods = PROBES.map(|(name, probe)| {
+    let pods = PROBES.map(|(name, probe, port)| {
         let all =
             ["startup", "readiness", "liveness"].map(|kind| format!("{kind}Probe: {{{probe}, periodSeconds: 1}}\n"));
-        let ports =
-            if name == "host-port" { "ports: [{name: http, containerPort: 8080, hostPort: 18080}]\n" } else { "" };
-        App::server(name).container(&(all.concat() + ports)).pod()
+        App::server(name).on(1).container(&(all.concat() + &format!("ports: [{port}]\n"))).pod()
     });
-    let pods = shop.start(&pods, PROBES.map(|(name, _)| name))?;
+    let pods = shop.start(&pods, PROBES.map(|(name, ..)| name))?;
     for pod in &pods {
         pod.wait_enrolled(true)?;
     }
     let outside = Namespace::plain("probes-outside")?;
-    let [plain] = outside.start(&[client("plain", 1)], ["plain"])?;
+    let [plain, far] = outside.start(&[client("plain", 1), client("far", 2)], ["plain", "far"])?;
     for pod in &pods {
         plain.wait_refused(&format!("http://{}:8080/debug", pod.ip()?))?;
         assert!(pod.incarnation()?.ends_with("restarted 0 times"), "{}: {}", pod.name(), pod.incarnation()?);
     }
+    // The node's own way in is nobody else's.
+    for port in [18080, 18081, 18083] {
+        for client in [&plain, &far] {
+            client.wait_refused(&format!("http://10.243.0.11:{port}/debug"))?;
+        }
+    }
+    shop.apply(&strictness("PERMISSIVE"))?;
+    far.wait_answered("http://10.243.0.11:18081/debug")?;
     shop.all_ready()
 }
 

@@ -1,7 +1,10 @@
 //! Agents whose configuration and certificates come from a control plane.
 
+mod cni_folders;
 mod control_plane;
+mod crio;
 mod fleet;
+mod host_ports;
 
 use std::fs;
 use std::path::PathBuf;
@@ -16,6 +19,7 @@ use nix::sys::signal::Signal;
 use ambit_tests::{Behaviour, Outcome, Pod, Process, Server, ask, run, until, ztunnel_binary};
 
 use crate::shop::{PATIENCE, PORT, wait_answered, wait_turned_down};
+use cni_folders::CniFolders;
 use fleet::{Fleet, running, workload};
 
 /// `client` on node 1 and `web` on node 2, enrolled.
@@ -291,26 +295,11 @@ impl Drop for Cgroup {
 #[test]
 fn a_pod_starts_captured_before_anybody_else_knows_its_address() -> Result<()> {
     let mut pair = Pair::enrolled()?;
-    let directory = pair.fleet.world.directory().to_owned();
-    let (networks, plugins, plugin) = (directory.join("net.d"), directory.join("bin"), directory.join("ambit-cni"));
-    let socket = directory.join("cni.sock");
-    fs::create_dir(&networks)?;
-    fs::create_dir(&plugins)?;
-    fs::write(&plugin, "#!/bin/sh\n")?;
-    fs::write(
-        networks.join("10-net.conflist"),
-        r#"{"cniVersion":"1.0.0","name":"net","plugins":[{"type":"bridge"}]}"#,
-    )?;
+    let folders = CniFolders::make(pair.fleet.world.directory())?;
+    let network = r#"{"cniVersion":"1.0.0","name":"net","plugins":[{"type":"bridge"}]}"#;
+    fs::write(folders.networks.join("10-net.conflist"), network)?;
     pair.fleet.agent(1)?.stop()?;
-    let text = |path: &PathBuf| path.to_string_lossy().into_owned();
-    let options = [
-        ("--cni-net-dir", text(&networks)),
-        ("--cni-bin-dir", text(&plugins)),
-        ("--cni-plugin", text(&plugin)),
-        ("--cni-socket", text(&socket)),
-    ];
-    let options: Vec<_> = options.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    pair.fleet.start_agent(1, &options)?.wait_ready()?;
+    folders.start_agent(&mut pair.fleet, 1)?.wait_ready()?;
     let log = pair.fleet.agent(1)?.log();
     assert!(!log.contains("last good state is in force"), "the control plane is there, and says all in time");
 
@@ -324,7 +313,7 @@ fn a_pod_starts_captured_before_anybody_else_knows_its_address() -> Result<()> {
         request.addresses = vec![late.ip4().into(), late.ip6().into()];
         request
     };
-    let say = |request: Request| ambit_cni::ask(&socket, &request, PATIENCE);
+    let say = |request: Request| ambit_cni::ask(&folders.socket, &request, PATIENCE);
     assert_eq!(say(request(Command::Add))?, Answer::Enrolled);
     let (identity, before) = (late.identity(), pair.tunnelled(&late.identity())?);
     assert!(matches!(ask(&late.netns(), pair.web.at(PORT), "who")?, Outcome::Answered(_)));

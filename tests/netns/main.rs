@@ -19,6 +19,7 @@ mod ipv6;
 mod lifecycle;
 mod limits_and_ends;
 mod named_ports;
+mod network_policy;
 mod occupied_ports;
 mod paths;
 mod peer_authentication;

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use ambit_tests::{Behaviour, PodSpec, Server, ask};
 
-use crate::shop::{PORT, Shop, seen, wait_answered};
+use crate::shop::{PORT, Shop, seen, wait_answered, wait_turned_down};
 
 #[test]
 fn an_endpoint_that_refuses_is_passed_over() -> Result<()> {
@@ -70,4 +70,35 @@ fn a_pod_that_comes_later_serves_too() -> Result<()> {
     let late = shop.mesh.pod(PodSpec::new("shop", "late", 2))?;
     let _server = Server::start(&late.netns(), PORT, Behaviour::Whoami)?;
     wait_answered(&shop.client.netns(), service)
+}
+
+#[test]
+fn a_service_is_seen_where_it_is_exported_to() -> Result<()> {
+    let mut shop = Shop::closed()?;
+    let stranger = shop.mesh.pod(PodSpec::new("outside", "stranger", 1).label("istio.io/dataplane-mode", "ambient"))?;
+    let web = shop.web.ip4();
+    let entry = |export_to: &str| {
+        format!(
+            "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: x, namespace: shop}}\n\
+             spec: {{hosts: [x.org], addresses: [240.0.0.9], resolution: STATIC, exportTo: [{export_to}], \
+             ports: [{{number: 80, targetPort: {PORT}}}], endpoints: [{{address: {web}}}]}}\n"
+        )
+    };
+    let service = std::net::SocketAddr::from(([240, 0, 0, 9], 80));
+    shop.mesh.config.write("entry.yaml", &entry("'*'"))?;
+    shop.mesh.start()?;
+    let (own, other) = (shop.client.netns(), stranger.netns());
+    wait_answered(&own, service)?;
+    wait_answered(&other, service)?;
+    shop.mesh.config.write("entry.yaml", &entry("."))?;
+    wait_turned_down(&other, service)?;
+    wait_answered(&own, service)?;
+    let refused = shop.mesh.agent(1)?.wait_access(|line| line.error().is_some())?;
+    let why = refused.error().unwrap_or_default();
+    assert!(why.contains("service shop/x.org is not exported to namespace outside"), "{why}");
+    shop.mesh.config.write("entry.yaml", &entry("outside"))?;
+    wait_answered(&other, service)?;
+    wait_turned_down(&own, service)?;
+    shop.mesh.config.write("entry.yaml", &entry("'~'"))?;
+    wait_turned_down(&other, service)
 }

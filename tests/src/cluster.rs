@@ -5,9 +5,11 @@
 //! - [`Namespace`] holds what a test makes and takes it away again; [`Pod`] is a pod in it.
 //! - [`Load`] asks a server again and again and counts the failures.
 //! - [`Node`] is a machine: commands on it, its plug.
+//! - [`Counted`] counts packets on a node.
 //! - [`Agent`] is the node agent there: its connections, its figures.
 
 mod agent;
+mod counted;
 mod kubectl;
 mod load;
 mod manifest;
@@ -16,6 +18,7 @@ mod node;
 mod pod;
 
 pub use agent::{Agent, SYSTEM};
+pub use counted::Counted;
 pub use kubectl::{apply, helm, kubectl, object};
 pub use load::{Load, Report};
 pub use manifest::{App, client, deployment, policy, server, service, strictness};

@@ -67,7 +67,7 @@ impl Bytes<'_> {
     }
 
     /// The external authorizers of what was asked for that are to be asked, and what their refusal comes to.
-    pub(crate) fn to_ask(&self, in_force: &InForce) -> Vec<(Arc<ExternalAuthorizer>, DenyReason)> {
+    pub(crate) fn questions(&self, in_force: &InForce) -> Vec<(Arc<ExternalAuthorizer>, DenyReason)> {
         let mut found = Vec::new();
         for governing in in_force.governing(self.connection) {
             self.facts(&governing, |facts| {

@@ -134,7 +134,7 @@ async fn ask(
     seen: &Seen,
 ) -> Result<Vec<Arc<ExternalAuthorizer>>, CloseReason> {
     let mut consented = Vec::new();
-    for (authorizer, refusal) in bytes(connection, seen).to_ask(in_force) {
+    for (authorizer, refusal) in bytes(connection, seen).questions(in_force) {
         if consented.contains(&authorizer) {
             continue;
         }

@@ -5,6 +5,7 @@
 //! there, or let into a half-prepared pod. A pod that cannot be enrolled stays out, and readiness and
 //! log say why; it is tried again.
 
+mod host_ports;
 mod orphan;
 mod standing;
 mod wanted;
@@ -79,6 +80,8 @@ pub(crate) struct Enrolment {
     inherited: BTreeMap<u64, KernelPod>,
     /// The snapshot whose destinations the kernel knows.
     destinations_of: Option<Arc<Snapshot>>,
+    /// The hostPorts the kernel knows.
+    host_ports: Option<host_ports::Ways>,
     /// Whether programs of agents with other map layouts were removed.
     others_retired: bool,
     /// Why it does not take newer ones.
@@ -113,6 +116,7 @@ impl Enrolment {
         Ok(Self {
             inherited: node.enrolled()?,
             destinations_of: None,
+            host_ports: None,
             others_retired: false,
             refused: None,
             problem: None,
@@ -155,6 +159,7 @@ impl Enrolment {
                 self.enrol(uid, pod);
             }
         }
+        self.tell_host_ports(pods);
         self.failed.retain(|uid, _| wanted.contains_key(uid));
         if !waiting || self.started.elapsed() > INHERITED_PATIENCE {
             self.release_inherited(&wanted);

@@ -60,6 +60,7 @@ pub(crate) fn local_pods(compiled: &Compiled, node: &str) -> Arc<[LocalPod]> {
         pod_uid: Arc::default(),
         enrol: true,
         ended: false,
+        host_ports: Box::default(),
         netns: compiled.netns.get(&workload.uid).map(|path| Place::File(path.to_path_buf())),
     })
     .collect()

@@ -295,6 +295,7 @@ mod tests {
             load_balancing: LoadBalancingMode::default(),
             waypoint,
             waypoint_failure: WaypointFailure::default(),
+            exported_to: None,
         };
         let own = service("wp", None);
         let bound = service("web", Some(Arc::new(GatewayAddress::of_service(own.key.clone()))));

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use ambit_sys::{NetNs, NetNsError};
 
+pub(crate) use scan::addresses_here;
 use scan::{Inode, Scan};
 
 /// How often the same pods are looked for.

@@ -51,7 +51,7 @@ async fn relay(worker: &Rc<Worker>, accepted: Accepted, record: &mut ConnectionR
     let permit = registered.judge(&snapshot).map_err(CloseReason::Denied)?;
     debug_assert!(permit.is_none(), "an outbound connection is not judged by policy here");
     record.flow.source = source.party();
-    record.flow.service = snapshot.service_by_vip(destination.ip()).cloned();
+    record.flow.service = snapshot.service_seen_from(&source.workload.namespace, destination.ip()).cloned();
     let route = snapshot.route(&source.workload, destination, &mut *worker.rng.borrow_mut())?;
     drop(snapshot);
 
@@ -115,6 +115,7 @@ fn may_try_another(reason: &CloseReason) -> bool {
         | CloseReason::NoHealthyUpstream { .. }
         | CloseReason::WaypointUnavailable { .. }
         | CloseReason::NoSuchPort { .. }
+        | CloseReason::NotExported { .. }
         | CloseReason::Denied(_)
         | CloseReason::PolicyChanged(_)
         | CloseReason::BadRequest { .. }

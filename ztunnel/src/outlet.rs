@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ambit_model::WorkloadUid;
+use ambit_model::{HostPort, WorkloadUid};
 use ambit_state::{Shared, Snapshot};
 use ambit_sys::NetNs;
 use ambit_telemetry::AgentMetrics;
@@ -31,6 +31,8 @@ pub(crate) struct LocalPod {
     pub(crate) enrol: bool,
     /// Whether its network has ended, by the container runtime's word: nothing is left of it to capture.
     pub(crate) ended: bool,
+    /// Ports of this node that lead to it.
+    pub(crate) host_ports: Box<[HostPort]>,
     /// Its network namespace, where anybody said.
     pub(crate) netns: Option<Place>,
 }

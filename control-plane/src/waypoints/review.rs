@@ -222,8 +222,10 @@ pub(crate) fn issues_of(parsed: &Parsed, root_namespace: &Arc<str>) -> Vec<Issue
     let options = L7Options { waypoint, root_namespace: Arc::clone(root_namespace), ..L7Options::default() };
     let put = Input::Put(Box::new(parsed.clone()), Vec::new());
     let delta = L7Store::new(options).apply([put], [], &Services::default());
+    // Which credentials there are is known where waypoints are told of them.
     let is_consequence = |issue: &Issue| {
-        matches!(issue.problem, Problem::LastVersionKept | Problem::NotInForce | Problem::L7(L7Problem::DeniesAll))
+        use L7Problem::{Credential, DeniesAll};
+        matches!(issue.problem, Problem::LastVersionKept | Problem::NotInForce | Problem::L7(DeniesAll | Credential(_)))
     };
     delta.issues.into_iter().flat_map(|(_, issues)| issues).filter(|issue| !is_consequence(issue)).collect()
 }

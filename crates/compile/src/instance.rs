@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use ambit_model::{NodePod, TunnelProtocol, WaypointFailure, Workload};
+use ambit_model::{HostPort, NodePod, TunnelProtocol, WaypointFailure, Workload};
 
 use crate::Tunnels;
 use crate::enrolment::Wish;
@@ -56,6 +56,8 @@ pub(crate) struct Rare {
     pub(crate) netns: Option<Box<Path>>,
     /// `metadata.uid`.
     pub(crate) pod_uid: Option<Arc<str>>,
+    /// Ports of its node that lead to it.
+    pub(crate) host_ports: Box<[HostPort]>,
     /// What it says of the time without its waypoint.
     pub(crate) waypoint_failure: Option<WaypointFailure>,
 }
@@ -96,6 +98,7 @@ impl Instance {
             pod_uid: self.pod_uid().cloned().unwrap_or_default(),
             enrol,
             netns: self.netns().map(Path::to_path_buf),
+            host_ports: self.rare.as_ref().map(|rare| rare.host_ports.clone()).unwrap_or_default(),
         });
         Face { workload: self.published().cloned(), pod }
     }

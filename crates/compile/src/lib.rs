@@ -14,6 +14,7 @@ mod delta;
 mod endpoint_slice;
 mod endpoints;
 mod enrolment;
+mod exports;
 mod findings;
 mod frontends;
 mod given;

@@ -9,12 +9,12 @@ use ambit_model::{
 };
 use ambit_resources::{self as resources, FieldPath, ObjectId, Origin, PortName};
 
-use crate::Problem;
 use crate::findings::Findings;
 use crate::labels::{Labels, Selector};
 use crate::replica::Replica;
 use crate::shared::Shared;
 use crate::waypoint::{self, Ask};
+use crate::{Problem, exports};
 
 /// The DNS domain of a cluster's services.
 const CLUSTER_DOMAIN: &str = "svc.cluster.local";
@@ -114,6 +114,7 @@ fn compile(id: &ObjectId, service: &resources::Service, shared: &mut Shared) -> 
         load_balancing: load_balancing(service),
         waypoint: None,
         waypoint_failure: WaypointFailure::default(),
+        exported_to: exports::namespaces(exports::annotated(&service.metadata), &id.namespace, shared),
     }
 }
 
@@ -140,6 +141,7 @@ pub(crate) fn check(service: &resources::Service, findings: &mut Findings<'_>) {
         let (what, consequence) = ("the preference of a zone", "endpoints of all zones are chosen alike");
         findings.warning(FieldPath::of("spec.trafficDistribution"), Problem::Unsupported { what, consequence });
     }
+    exports::check_annotation(&service.metadata, findings);
     for (at, text) in addresses(&service.spec) {
         if text.parse::<IpAddr>().is_err() {
             findings.error(at, Problem::Address { value: text.to_owned() });

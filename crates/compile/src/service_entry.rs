@@ -16,7 +16,7 @@ use crate::service::{Frontend, PodPort, Target, app_protocol};
 use crate::shared::Shared;
 use crate::waypoint::{self, Ask};
 use crate::workload_entry::{self, outside};
-use crate::{Problem, locality};
+use crate::{Problem, exports, locality};
 
 /// A ServiceEntry.
 #[derive(Debug, PartialEq, Eq)]
@@ -73,6 +73,7 @@ fn frontend(id: &ObjectId, host: &str, entry: &resources::ServiceEntry, shared: 
         },
         waypoint: None,
         waypoint_failure: WaypointFailure::default(),
+        exported_to: exports::namespaces(spec.export_to.iter().map(String::as_str), &id.namespace, shared),
     };
     let targets = ports().map(|port| Target {
         service_port: port.number,
@@ -170,8 +171,7 @@ pub(crate) fn check(entry: &resources::ServiceEntry, findings: &mut Findings<'_>
         let at = FieldPath::of("spec.ports").index(index).field("number");
         findings.error(at, Problem::Port { value: port.number.to_string() });
     }
-    if spec.export_to.iter().any(|namespace| namespace != "*") {
-        let problem = unsupported("a narrower audience than everybody", "all namespaces see it");
-        findings.warning(FieldPath::of("spec.exportTo"), problem);
+    for (index, namespace) in spec.export_to.iter().enumerate() {
+        exports::check(namespace, FieldPath::of("spec.exportTo").index(index), findings);
     }
 }

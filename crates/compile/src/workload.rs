@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ambit_model::{
-    Addresses, Application, Identity, TunnelProtocol, WaypointFailure, Workload, WorkloadKind, WorkloadUid,
+    Addresses, Application, HostPort, Identity, TunnelProtocol, WaypointFailure, Workload, WorkloadKind, WorkloadUid,
     canonical_ip,
 };
 use ambit_resources::{self as resources, FieldPath, ObjectId, Origin, is_name};
@@ -30,7 +30,8 @@ pub(crate) fn prepare(origin: &Origin, pod: &resources::Pod, shared: &mut Shared
     let namespace = shared.texts.share(&*origin.id.namespace);
     let netns = annotations.get(NETNS).map(PathBuf::from).filter(|path| path.is_absolute()).map(Into::into);
     let pod_uid = Some(pod.metadata.uid.as_str()).filter(|uid| !uid.is_empty()).map(Arc::from);
-    let rare = Rare { written: None, netns, pod_uid, waypoint_failure: waypoint::failure(&pod.metadata) };
+    let waypoint_failure = waypoint::failure(&pod.metadata);
+    let rare = Rare { written: None, netns, pod_uid, host_ports: host_ports(pod), waypoint_failure };
     Some(Instance {
         replica: Some(Replica::of_pod(Arc::clone(&namespace), pod, shared)),
         workload: Arc::new(workload(&origin.id, pod, namespace, shared)),
@@ -130,6 +131,19 @@ fn addresses_of(pod: &resources::Pod) -> Addresses {
         }
     }
     addresses
+}
+
+fn host_ports(pod: &resources::Pod) -> Box<[HostPort]> {
+    // The API server gives one to every port of a pod in the node's network: there they lead nowhere else.
+    let containers = pod.spec.containers.iter().filter(|_| !pod.spec.host_network);
+    let ports = containers.chain(&pod.spec.init_containers).flat_map(|container| &container.ports);
+    let ports = ports.filter(|port| port.host_port != 0 && matches!(port.protocol.as_str(), "" | "TCP"));
+    let ports = ports.map(|port| HostPort {
+        address: port.host_ip.parse().ok().map(canonical_ip).filter(|address| !address.is_unspecified()),
+        port: port.host_port,
+        pod_port: port.container_port,
+    });
+    ports.collect()
 }
 
 fn is_terminated(pod: &resources::Pod) -> bool {

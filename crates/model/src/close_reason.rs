@@ -63,6 +63,14 @@ pub enum CloseReason {
         /// The port asked for.
         port: u16,
     },
+    /// The user's: the service is for other namespaces.
+    #[error("service {service} is not exported to namespace {namespace}")]
+    NotExported {
+        /// The service.
+        service: String,
+        /// Where the connection comes from.
+        namespace: String,
+    },
     /// Policy.
     #[error("denied: {0}")]
     Denied(DenyReason),
@@ -167,6 +175,7 @@ impl CloseReason {
             | Self::TunnelRefused { .. }
             | Self::NoHealthyUpstream { .. }
             | Self::NoSuchPort { .. }
+            | Self::NotExported { .. }
             | Self::UnknownWorkload
             | Self::UnknownDestination { .. }
             | Self::NoOriginalDst

@@ -23,8 +23,8 @@ pub use interner::Interner;
 pub use service::{HealthPolicy, LoadBalancingMode, Service, ServiceKey, ServicePort};
 pub use service_ports::ServicePorts;
 pub use workload::{
-    Addresses, AppProtocol, Application, Labels, Locality, NodePod, PortMapping, SameNode, TunnelProtocol, Workload,
-    WorkloadKind, WorkloadUid,
+    Addresses, AppProtocol, Application, HostPort, Labels, Locality, NodePod, PortMapping, SameNode, TunnelProtocol,
+    Workload, WorkloadKind, WorkloadUid,
 };
 
 /// The trust domain of a mesh that was not told another.

@@ -77,4 +77,14 @@ pub struct Service {
     pub waypoint: Option<Arc<GatewayAddress>>,
     /// What becomes of them while that one is not there.
     pub waypoint_failure: WaypointFailure,
+    /// The namespaces that see it (`exportTo`); all of them where there is no list.
+    pub exported_to: Option<Arc<[Arc<str>]>>,
+}
+
+impl Service {
+    /// Whether the workloads of a namespace see it.
+    #[must_use]
+    pub fn is_exported_to(&self, namespace: &str) -> bool {
+        self.exported_to.as_ref().is_none_or(|all| all.iter().any(|one| **one == *namespace))
+    }
 }

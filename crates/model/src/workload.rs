@@ -225,4 +225,17 @@ pub struct NodePod {
     pub enrol: bool,
     /// The file of its network namespace, where its user named one (`ambit.io/netns`).
     pub netns: Option<PathBuf>,
+    /// Ports of its node that lead to it.
+    pub host_ports: Box<[HostPort]>,
+}
+
+/// A TCP port of a node that leads to a pod on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HostPort {
+    /// The node's address at which it does; all of them where there is none.
+    pub address: Option<IpAddr>,
+    /// The node's port.
+    pub port: u16,
+    /// The pod's.
+    pub pod_port: u16,
 }

@@ -57,6 +57,12 @@ pub struct ContainerPort {
     /// `TCP` (which empty means), `UDP` or `SCTP`.
     #[serde(default)]
     pub protocol: String,
+    /// The node's port that leads to it; 0 is none.
+    #[serde(default)]
+    pub host_port: u16,
+    /// The node's address at which it does; empty means all.
+    #[serde(default, rename = "hostIP")]
+    pub host_ip: String,
 }
 
 /// What came of it.
@@ -107,8 +113,6 @@ pub(crate) const FIELDS: FieldTable = &[
     ]),
     ("spec.containers[*]", CONTAINER),
     ("spec.initContainers[*]", CONTAINER),
-    ("spec.containers[*].ports[*]", CONTAINER_PORT),
-    ("spec.initContainers[*].ports[*]", CONTAINER_PORT),
     ("status", &[
         "allocatedResources", "containerStatuses", "ephemeralContainerStatuses", "extendedResourceClaimStatus",
         "hostIP", "hostIPs", "initContainerStatuses", "message", "nominatedNodeName", "observedGeneration", "qosClass",
@@ -123,4 +127,3 @@ const CONTAINER: &[&str] = &[
     "resizePolicy", "resources", "restartPolicyRules", "securityContext", "startupProbe", "stdin", "stdinOnce",
     "terminationMessagePath", "terminationMessagePolicy", "tty", "volumeDevices", "volumeMounts", "workingDir",
 ];
-const CONTAINER_PORT: &[&str] = &["hostIP", "hostPort"];

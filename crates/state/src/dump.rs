@@ -81,6 +81,7 @@ fn service(service: &Service, endpoints: &[Arc<Workload>]) -> Value {
         },
         "waypoint": waypoint(service.waypoint.as_deref()),
         "waypointFailure": failure(service.waypoint_failure),
+        "exportedTo": service.exported_to.as_deref().map(texts),
     })
 }
 

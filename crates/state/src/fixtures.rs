@@ -64,6 +64,7 @@ pub(crate) fn service(name: &str, addresses: &str) -> Service {
         load_balancing: LoadBalancingMode::Unspecified,
         waypoint: None,
         waypoint_failure: WaypointFailure::default(),
+        exported_to: None,
     }
 }
 

@@ -76,6 +76,14 @@ pub enum RouteError {
         /// The port asked for.
         port: u16,
     },
+    /// The service is for other namespaces. To let the connection go past the mesh would reach it in plaintext.
+    #[error("service {service} is not exported to namespace {namespace}")]
+    NotExported {
+        /// The service.
+        service: ServiceKey,
+        /// Where the connection comes from.
+        namespace: Arc<str>,
+    },
     /// No endpoint of the service may be chosen: none is healthy, or on this node where the service wants
     /// that, or serves the port.
     #[error("service {service} has no healthy endpoint for port {port}")]
@@ -95,6 +103,9 @@ impl From<RouteError> for CloseReason {
                 Self::WaypointUnavailable { waypoint: waypoint.to_string(), destination }
             }
             RouteError::NoSuchPort { service, port } => Self::NoSuchPort { service: service.to_string(), port },
+            RouteError::NotExported { service, namespace } => {
+                Self::NotExported { service: service.to_string(), namespace: namespace.to_string() }
+            }
             RouteError::NoHealthyUpstream { service, port } => {
                 Self::NoHealthyUpstream { service: service.to_string(), port }
             }
@@ -110,7 +121,7 @@ impl Snapshot {
     /// Where the address is of a service that cannot serve the connection, or of nobody, and where the waypoint
     /// is not there.
     pub fn route(&self, source: &Workload, dst: OriginalDst, rng: &mut impl Rng) -> Result<Route, RouteError> {
-        if let Some(service) = self.service_by_vip(dst.ip()) {
+        if let Some(service) = self.service_seen_from(&source.namespace, dst.ip()) {
             return self.route_service(source, service, dst, rng);
         }
         let unknown = RouteError::UnknownDestination { destination: dst.socket() };
@@ -131,6 +142,10 @@ impl Snapshot {
         dst: OriginalDst,
         rng: &mut impl Rng,
     ) -> Result<Route, RouteError> {
+        if !service.is_exported_to(&source.namespace) {
+            let (service, namespace) = (service.key.clone(), Arc::clone(&source.namespace));
+            return Err(RouteError::NotExported { service, namespace });
+        }
         if !service.ports.iter().any(|port| port.port == dst.port()) {
             return Err(RouteError::NoSuchPort { service: service.key.clone(), port: dst.port() });
         }

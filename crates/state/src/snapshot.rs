@@ -53,6 +53,14 @@ impl Snapshot {
         self.services.holders(canonical_ip(ip)).first()
     }
 
+    /// The service that has a virtual address for the workloads of a namespace: of several that claim it, the first
+    /// by key that they see; where they see none of them, the first.
+    #[must_use]
+    pub fn service_seen_from(&self, namespace: &str, ip: IpAddr) -> Option<&Arc<Service>> {
+        let all = self.services.holders(canonical_ip(ip));
+        all.iter().find(|service| service.is_exported_to(namespace)).or_else(|| all.first())
+    }
+
     /// All services, in no order.
     pub fn services(&self) -> impl Iterator<Item = &Arc<Service>> {
         self.services.iter()

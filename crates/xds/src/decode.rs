@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ambit_model::{
-    Application, Authorization, GatewayAddress, Interner, Labels, Locality, NodePod, PolicyKey, Service, ServiceKey,
-    ServicePorts, Workload, WorkloadUid,
+    Application, Authorization, GatewayAddress, HostPort, Interner, Labels, Locality, NodePod, PolicyKey, Service,
+    ServiceKey, ServicePorts, Workload, WorkloadUid,
 };
 use bytes::{Buf, Bytes};
 use prost::Message;
@@ -164,7 +164,8 @@ impl Decoder {
             named(name, workload.uid.as_str())?;
             let pod_uid = values::required("pod_uid", pod.pod_uid)?.into();
             let netns = (!pod.netns.is_empty()).then(|| PathBuf::from(pod.netns));
-            Ok(NodePod { workload: Arc::new(workload), pod_uid, enrol: pod.enrol, netns })
+            let host_ports = pod.host_ports.iter().map(host_port).collect::<Result<_, _>>()?;
+            Ok(NodePod { workload: Arc::new(workload), pod_uid, enrol: pod.enrol, netns, host_ports })
         })
     }
 
@@ -216,6 +217,12 @@ impl Decoder {
             Ok(self.texts.share(values::required("name", namespace)?.as_str()))
         })
     }
+}
+
+fn host_port(it: &node::HostPort) -> Result<HostPort, Fault> {
+    let address = if it.address.is_empty() { None } else { Some(values::ip("host_ports.address", &it.address)?) };
+    let port = values::open_port("host_ports.port", it.port)?;
+    Ok(HostPort { address, port, pod_port: values::open_port("host_ports.pod_port", it.pod_port)? })
 }
 
 impl AddressName {

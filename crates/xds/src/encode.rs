@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ambit_model::{
-    AppProtocol, DEFAULT_TRUST_DOMAIN, GatewayAddress, GatewayDestination, HealthPolicy, LoadBalancingMode, Locality,
-    NodePod, PortMapping, SameNode, Service, ServiceKey, ServicePorts, TunnelProtocol, WaypointFailure, Workload,
-    WorkloadKind,
+    AppProtocol, DEFAULT_TRUST_DOMAIN, GatewayAddress, GatewayDestination, HealthPolicy, HostPort, LoadBalancingMode,
+    Locality, NodePod, PortMapping, SameNode, Service, ServiceKey, ServicePorts, TunnelProtocol, WaypointFailure,
+    Workload, WorkloadKind,
 };
 use bytes::Bytes;
 use prost::Message;
@@ -31,6 +31,10 @@ pub(crate) const SAME_NODE_EXTENSION: &str = "ambit.io/same-node";
 /// The extension by which a workload or service behind a waypoint says that it is to be reached without it
 /// while it is not there. It holds the `StringValue` `open`.
 pub(crate) const WAYPOINT_FAILURE_EXTENSION: &str = "ambit.io/waypoint-failure-mode";
+
+/// The extension by which a service that is not for everybody says who sees it, where that is not its own namespace.
+/// It holds a `StringValue`, namespaces separated by commas.
+pub(crate) const EXPORTED_TO_EXTENSION: &str = "ambit.io/exported-to";
 
 /// The type of the extensions' values.
 pub(crate) const STRING_VALUE: &str = "type.googleapis.com/google.protobuf.StringValue";
@@ -89,9 +93,24 @@ pub fn service(it: &Service) -> message::Service {
         subject_alt_names: it.subject_alt_names.iter().map(ToString::to_string).collect(),
         load_balancing: load_balancing(it.load_balancing, it.health_policy),
         waypoint: it.waypoint.as_deref().map(waypoint),
-        extensions: failure(it.waypoint_failure).into_iter().collect(),
+        visibility: visibility(it).into(),
+        extensions: failure(it.waypoint_failure).into_iter().chain(exported_to(it)).collect(),
         ..message::Service::default()
     }
+}
+
+/// As near as the field's protocol comes to it.
+fn visibility(it: &Service) -> message::service::Visibility {
+    if it.exported_to.is_some() {
+        message::service::Visibility::Namespace
+    } else {
+        message::service::Visibility::Public
+    }
+}
+
+fn exported_to(it: &Service) -> Option<message::Extension> {
+    let list = it.exported_to.as_ref().filter(|list| ***list != [Arc::clone(&it.key.namespace)])?;
+    Some(extension(EXPORTED_TO_EXTENSION, &list.join(",")))
 }
 
 /// A pod of the asking node.
@@ -102,6 +121,15 @@ pub fn pod(it: &NodePod) -> node::Pod {
         pod_uid: it.pod_uid.to_string(),
         enrol: it.enrol,
         netns: it.netns.as_deref().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
+        host_ports: it.host_ports.iter().map(host_port).collect(),
+    }
+}
+
+fn host_port(it: &HostPort) -> node::HostPort {
+    node::HostPort {
+        address: it.address.map(ip).unwrap_or_default(),
+        port: it.port.into(),
+        pod_port: it.pod_port.into(),
     }
 }
 

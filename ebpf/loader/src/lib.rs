@@ -2,6 +2,7 @@
 //! wants. Nobody else writes maps.
 
 mod bpffs;
+mod host_ports;
 mod interfaces;
 mod lookup;
 mod maps;

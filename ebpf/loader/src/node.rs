@@ -329,7 +329,7 @@ impl Node {
             .collect()
     }
 
-    fn map_mut(&mut self, name: &'static str) -> Result<&mut Map, MapFault> {
+    pub(crate) fn map_mut(&mut self, name: &'static str) -> Result<&mut Map, MapFault> {
         self.ebpf.map_mut(name).ok_or_else(|| missing(name))
     }
 }
@@ -379,7 +379,7 @@ pub(crate) fn failed(
     LoadError::Program { program, stage, source: Box::new(error) }
 }
 
-fn fault(map: &'static str, action: &'static str) -> impl Fn(MapError) -> MapFault {
+pub(crate) fn fault(map: &'static str, action: &'static str) -> impl Fn(MapError) -> MapFault {
     move |source| MapFault { map, action, source }
 }
 
@@ -387,7 +387,7 @@ fn missing(map: &'static str) -> MapFault {
     MapFault { map, action: "find", source: MapError::KeyNotFound }
 }
 
-fn absent_is_fine(result: Result<(), MapError>) -> Result<(), MapError> {
+pub(crate) fn absent_is_fine(result: Result<(), MapError>) -> Result<(), MapError> {
     match result {
         Err(MapError::KeyNotFound) => Ok(()),
         Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::ENOENT) => Ok(()),

@@ -1,19 +1,22 @@
 //! cgroup/connect4 and connect6: bring an enrolled pod's connections to the node agent.
 //!
 //! Attach:  root of the cgroup v2 hierarchy, once a node.   Context: bpf_sock_addr, before routing.
-//! Reads:   CONFIG, PODS (by netns cookie), DESTINATIONS, AGENT_SOCKETS.   Writes: ORIGINAL_BY_SOCKET.
+//! Reads:   CONFIG, PODS (by netns cookie), DESTINATIONS, AGENT_SOCKETS, HOST_PORTS.
+//! Writes:  ORIGINAL_BY_SOCKET.
 //! Verdict: unchanged when the pod is not enrolled, the socket is the agent's, the address is the
 //!          pod's own or loopback, or the destination is not the mesh's. Refused (EPERM) when the
 //!          original destination cannot be kept or the pod lacks an address of that family: never
 //!          let through. Else rewritten to the pod's own address, port 15001, so that the source
 //!          address the application sees stays the pod's.
+//!          What the node itself (kubelet's probes) asks a hostPort of an enrolled pod goes to the pod: the
+//!          translation on its way would make it anybody's, which STRICT refuses.
 //! Kernel:  5.15 (bpf_get_netns_cookie in sock_addr, with v4-mapped addresses in connect6).
 
 use ambit_ebpf_types::{Destination, Fault, Ip, NO_IP, OUTBOUND_PORT, is_loopback, is_v4};
 use aya_ebpf::macros::cgroup_sock_addr;
 use aya_ebpf::programs::SockAddrContext;
 
-use crate::maps::{AGENT_SOCKETS, CONFIG, DESTINATIONS, ORIGINAL_BY_SOCKET, PODS, count};
+use crate::maps::{AGENT_SOCKETS, CONFIG, DESTINATIONS, HOST_PORTS, ORIGINAL_BY_SOCKET, PODS, count};
 use crate::sock_addr::{self, Family};
 
 const REFUSE: i32 = 0;
@@ -42,16 +45,33 @@ fn verdict(result: Result<(), Fault>) -> i32 {
     }
 }
 
+/// A connection of the node's to a hostPort goes to the pod behind it.
+#[inline(always)]
+fn lead_to_pod(context: &SockAddrContext, family: Family, ip: Ip) {
+    let asked = Destination { ip, port: sock_addr::port(context), pad: [0; 2] };
+    // SAFETY: written by the agent only, freed after a grace period.
+    if let Some(pod) = unsafe { HOST_PORTS.get(asked) } {
+        sock_addr::set(context, family, &pod.ip, pod.port);
+    }
+}
+
 #[inline(always)]
 fn capture(context: &SockAddrContext, family: Family) -> Result<(), Fault> {
     if !sock_addr::is_tcp(context) {
         return Ok(());
     }
+    let netns = sock_addr::netns(context);
     // SAFETY: entries are written by the agent only; BPF_F_NO_PREALLOC frees them after a grace period.
-    let Some(pod) = (unsafe { PODS.get(sock_addr::netns(context)) }) else { return Ok(()) };
+    let pod = unsafe { PODS.get(netns) };
     // Missing only before the agent's first start; nothing is enrolled then.
     let Some(config) = CONFIG.get(0) else { return Ok(()) };
     let ip = sock_addr::ip(context, family);
+    let Some(pod) = pod else {
+        if netns == config.host_netns {
+            lead_to_pod(context, family, ip);
+        }
+        return Ok(());
+    };
     if ip == pod.ip4 || ip == pod.ip6 || is_loopback(&ip) {
         return Ok(());
     }

@@ -24,6 +24,10 @@ pub static POD_ADDRESSES: HashMap<Ip, u64> = HashMap::pinned(8192, BPF_F_NO_PREA
 #[map]
 pub static DESTINATIONS: HashMap<Ip, u32> = HashMap::pinned(1_048_576, BPF_F_NO_PREALLOC);
 
+/// hostPorts of enrolled pods, by each address of the node, loopback included -> the pod. Written by the agent.
+#[map]
+pub static HOST_PORTS: HashMap<Destination, Destination> = HashMap::pinned(16_384, BPF_F_NO_PREALLOC);
+
 /// Socket cookie -> what the application asked for. Least recently used entries give way: a socket
 /// that loses its entry after connecting shows the agent's address in getpeername, one that loses
 /// it before is refused by the agent.

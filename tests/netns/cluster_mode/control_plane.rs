@@ -132,7 +132,7 @@ impl ControlPlane {
         if !enrol {
             self.shared.tunnels(&workload.uid, TunnelProtocol::None);
         }
-        let pod = NodePod { workload, pod_uid: pod_uid.into(), enrol, netns: None };
+        let pod = NodePod { workload, pod_uid: pod_uid.into(), enrol, netns: None, host_ports: [].into() };
         self.publish(Entry::pod(&pod));
     }
 

@@ -55,8 +55,14 @@ impl Fleet {
         Ok(fs::remove_file(self.netns_file(pod))?)
     }
 
+    /// Where the container runtime of a pod's node keeps its namespaces.
+    pub(crate) fn netns_folder(&self, pod: &Pod) -> PathBuf {
+        self.world.directory().join(format!("netns-{}", pod.node().name()))
+    }
+
+    /// A pod's namespace there, named as containerd does.
     fn netns_file(&self, pod: &Pod) -> PathBuf {
-        self.world.directory().join(format!("netns-{}/cni-{}", pod.node().name(), pod.name()))
+        self.netns_folder(pod).join(format!("cni-{}", pod.name()))
     }
 
     /// Starts an agent on each node and waits until both are ready.

@@ -38,5 +38,5 @@ pub(crate) fn workload(name: &str, addresses: &[IpAddr]) -> Workload {
 
 /// A pod of this node.
 pub(crate) fn node_pod(workload: Workload, pod_uid: &str, enrol: bool) -> NodePod {
-    NodePod { workload: Arc::new(workload), pod_uid: pod_uid.into(), enrol, netns: None }
+    NodePod { workload: Arc::new(workload), pod_uid: pod_uid.into(), enrol, netns: None, host_ports: [].into() }
 }

@@ -182,6 +182,7 @@ impl Mesh {
                 pod_uid: Arc::clone(&pod.pod_uid),
                 enrol: pod.enrol && !ended,
                 ended,
+                host_ports: pod.host_ports.clone(),
                 netns: sandbox.and_then(|sandbox| sandbox.netns.clone()).map(Place::Open),
             }
         };

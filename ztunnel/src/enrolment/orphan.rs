@@ -80,7 +80,7 @@ mod tests {
 
     fn local(name: &str, pod_uid: &str, enrol: bool) -> LocalPod {
         let uid = WorkloadUid::pod("Kubernetes", "shop", name);
-        LocalPod { uid, pod_uid: pod_uid.into(), enrol, ended: false, netns: None }
+        LocalPod { uid, pod_uid: pod_uid.into(), enrol, ended: false, host_ports: Box::default(), netns: None }
     }
 
     #[test]

@@ -145,7 +145,7 @@ fn inode(path: &Path) -> Option<Inode> {
 }
 
 /// The addresses of the namespace this thread is in, but for loopback's.
-fn addresses_here() -> Option<HashSet<IpAddr>> {
+pub(crate) fn addresses_here() -> Option<HashSet<IpAddr>> {
     let all = getifaddrs().ok()?.filter(|interface| !interface.flags.contains(InterfaceFlags::IFF_LOOPBACK));
     let ip = |address: nix::sys::socket::SockaddrStorage| {
         let v4 = address.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));

@@ -40,6 +40,7 @@ impl Rig {
             load_balancing: LoadBalancingMode::default(),
             waypoint: to.map(address),
             waypoint_failure: WaypointFailure::default(),
+            exported_to: None,
         };
         self.0.bind(&Delta { services: vec![(key, Some(Arc::new(service)))], ..Delta::default() });
         self.settle()

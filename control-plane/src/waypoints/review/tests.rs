@@ -167,6 +167,10 @@ fn a_rule_without_its_credential_is_told_so_until_it_is_there() {
     let missing = "spec.trafficPolicy.tls.credentialName: Secret shop/c is not there, or may not be read: connections that need it are refused";
     let reviewed = rig.put((Kind::DestinationRule, "networking.istio.io/v1"), "web", &json!({}), &spec);
     assert_eq!(issues(&reviewed), [missing]);
+    let metadata = json!({ "name": "web", "namespace": "shop" });
+    let rule = json!({ "apiVersion": "networking.istio.io/v1", "kind": "DestinationRule", "metadata": metadata, "spec": spec });
+    let (parsed, _) = parse_object(rule, &Arc::from("test")).unwrap();
+    assert_eq!(issues_of(&parsed.unwrap(), &"istio-system".into()), [], "by itself nothing is wrong with it");
     let wanted: Vec<_> = rig.objects.credentials()[&waypoint()].iter().map(|(id, _)| id.to_string()).collect();
     assert_eq!(wanted, ["Secret shop/c", "Secret shop/c-cacert"]);
     let pem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";

@@ -60,6 +60,7 @@ pub(crate) fn service(name: &str, ports: &[u16], bound: bool) -> Arc<Service> {
         load_balancing: LoadBalancingMode::default(),
         waypoint: bound.then(|| Arc::new(GatewayAddress::of_service(waypoint))),
         waypoint_failure: WaypointFailure::default(),
+        exported_to: None,
         key,
     })
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ambit_model::{TunnelProtocol, Workload, WorkloadUid};
+use ambit_model::{HostPort, TunnelProtocol, Workload, WorkloadUid};
 use ambit_resources::{Kind, ObjectId, parse_object};
 use serde_json::{Value, json};
 
@@ -154,6 +154,26 @@ fn nothing_a_user_may_set_on_a_pod_keeps_it_as_it_was() {
     assert_eq!(workloads(&delta, |workload| workload.addresses[0].to_string()), ["web 10.0.0.2"]);
     assert_eq!(delta.pods[0].1.as_ref().unwrap().netns, None);
     assert!(delta.issues.iter().flat_map(|(_, issues)| issues).all(|issue| !issue.is_error()), "{:?}", delta.issues);
+}
+
+#[test]
+fn a_node_is_told_the_host_ports_of_its_pods() {
+    for (host_network, port, expected) in [
+        (false, json!({"containerPort": 80}), vec![]),
+        (false, json!({"containerPort": 80, "hostPort": 8080}), vec!["every 8080>80"]),
+        (false, json!({"containerPort": 80, "hostPort": 8080, "hostIP": "0.0.0.0"}), vec!["every 8080>80"]),
+        (false, json!({"containerPort": 80, "hostPort": 8080, "hostIP": "10.9.0.1"}), vec!["10.9.0.1 8080>80"]),
+        (false, json!({"containerPort": 80, "hostPort": 8080, "protocol": "UDP"}), vec![]),
+        (true, json!({"containerPort": 80, "hostPort": 80}), vec![]),
+    ] {
+        let container = json!({"name": "web", "ports": [port]});
+        let spec = json!({"hostNetwork": host_network, "containers": [container], "initContainers": []});
+        let delta = Store::default().apply([put(pod("web", "10.0.0.1", json!({ "spec": spec })))]);
+        let told = &delta.pods[0].1.as_ref().unwrap().host_ports;
+        let address = |it: &HostPort| it.address.map_or("every".to_owned(), |address| address.to_string());
+        let told: Vec<_> = told.iter().map(|it| format!("{} {}>{}", address(it), it.port, it.pod_port)).collect();
+        assert_eq!(told, expected, "{port} {host_network}");
+    }
 }
 
 #[test]

@@ -116,6 +116,20 @@ fn ports_that_are_not_served() {
 }
 
 #[test]
+fn a_service_is_seen_by_the_namespaces_it_is_exported_to() {
+    for (exported_to, expected) in [
+        (None, "10.0.0.1:8080 via 10.0.0.1:15008"),
+        (Some(vec!["shop".into(), "till".into()]), "10.0.0.1:8080 via 10.0.0.1:15008"),
+        (Some(vec!["till".into()]), "service shop/web.shop.svc.cluster.local is not exported to namespace shop"),
+        (Some(vec![]), "service shop/web.shop.svc.cluster.local is not exported to namespace shop"),
+    ] {
+        let snapshot =
+            mesh(|web| web.exported_to = exported_to.clone().map(Into::into), vec![web("a", "n2", "10.0.0.1")]);
+        assert_eq!(shown(route(&snapshot, &format!("{VIP}:80"))), [expected], "{exported_to:?}");
+    }
+}
+
+#[test]
 fn the_asked_family_comes_first() {
     let pods = vec![web("four", "n2", "10.0.0.1"), web("six", "n2", "fd00::2"), web("dual", "n2", "10.0.0.3 fd00::3")];
     let snapshot = mesh(|_| {}, pods);

@@ -49,6 +49,7 @@ fn service() -> Arc<Service> {
         load_balancing: LoadBalancingMode::default(),
         waypoint: None,
         waypoint_failure: WaypointFailure::default(),
+        exported_to: None,
     })
 }
 

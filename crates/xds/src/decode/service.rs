@@ -1,18 +1,23 @@
 //! Services.
 
+use std::sync::Arc;
+
 use ambit_model::{HealthPolicy, LoadBalancingMode, Service, ServiceKey, ServicePort};
 
 use super::values::{app_protocol, ip, known, open_port, required};
-use super::waypoint::failure;
+use super::waypoint::{failure, word};
 use super::{Decoder, Fault};
+use crate::encode::EXPORTED_TO_EXTENSION;
 use crate::proto::workload as message;
 use crate::proto::workload::load_balancing::{HealthPolicy as Health, Mode, Scope};
+use crate::proto::workload::service::Visibility;
 
 impl Decoder {
     pub(super) fn service(&mut self, it: message::Service) -> Result<Service, Fault> {
         if !it.weighted_waypoints.is_empty() {
             return Err(Fault::Unsupported { field: "weighted_waypoints" });
         }
+        let exported_to = self.exported_to(&it)?;
         let waypoint = it.waypoint.map(|it| self.waypoint(it)).transpose()?;
         let (load_balancing, health_policy) = load_balancing(it.load_balancing.as_ref())?;
         let port = |it: &message::Port| {
@@ -33,7 +38,19 @@ impl Decoder {
             load_balancing,
             waypoint,
             waypoint_failure: failure(&it.extensions)?,
+            exported_to,
         })
+    }
+
+    fn exported_to(&mut self, it: &message::Service) -> Result<Option<Arc<[Arc<str>]>>, Fault> {
+        match known("visibility", it.visibility)? {
+            Visibility::Public => Ok(None),
+            Visibility::Namespace => {
+                let list = word(&it.extensions, EXPORTED_TO_EXTENSION)?.unwrap_or_else(|| it.namespace.clone());
+                let namespaces = list.split(',').filter(|name| !name.is_empty());
+                Ok(Some(namespaces.map(|name| self.texts.share(name)).collect()))
+            }
+        }
     }
 }
 

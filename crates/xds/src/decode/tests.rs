@@ -6,6 +6,7 @@ use ambit_model::{
     ServiceAccountMatch, ServicePort, StringMatch, TunnelProtocol, WaypointFailure, WorkloadKind,
 };
 use proptest::collection::{btree_map, vec};
+use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
@@ -125,7 +126,9 @@ fn service() -> impl Strategy<Value = Service> {
     let mode = proptest::sample::select(vec![Unspecified, StrictNode, PreferNode, Passthrough]);
     let health = proptest::sample::select(vec![HealthPolicy::OnlyHealthy, HealthPolicy::AllowAll]);
     let port = (1u16.., hint()).prop_map(|(port, app_protocol)| ServicePort { port, name: "".into(), app_protocol });
-    (service_key(), text(), vec(ip(), 0..3), vec(port, 0..3), vec(text(), 0..3), health, mode, waypoint()).prop_map(
+    let exported_to = option::of(vec(word().prop_map(Arc::from), 0..3).prop_map(Arc::from));
+    let behind = (waypoint(), exported_to);
+    (service_key(), text(), vec(ip(), 0..3), vec(port, 0..3), vec(text(), 0..3), health, mode, behind).prop_map(
         |(
             key,
             name,
@@ -134,7 +137,7 @@ fn service() -> impl Strategy<Value = Service> {
             subject_alt_names,
             health_policy,
             load_balancing,
-            (waypoint, waypoint_failure),
+            ((waypoint, waypoint_failure), exported_to),
         )| Service {
             key,
             name,
@@ -145,6 +148,7 @@ fn service() -> impl Strategy<Value = Service> {
             load_balancing,
             waypoint,
             waypoint_failure,
+            exported_to,
         },
     )
 }
@@ -226,9 +230,17 @@ proptest! {
     }
 
     #[test]
-    fn pods_come_back_as_they_went(workload in workload(), uid in word(), enrol: bool, netns in "(/[a-z]{1,5}){0,3}") {
+    fn pods_come_back_as_they_went(
+        workload in workload(),
+        uid in word(),
+        enrol: bool,
+        netns in "(/[a-z]{1,5}){0,3}",
+        ports in vec((option::of(ip()), 1_u16.., 1_u16..), 0..3),
+    ) {
+        let port = |(address, port, pod_port)| HostPort { address, port, pod_port };
+        let host_ports = ports.into_iter().map(port).collect();
         let netns = (!netns.is_empty()).then(|| netns.into());
-        let pod = NodePod { workload: Arc::new(workload), pod_uid: uid.into(), enrol, netns };
+        let pod = NodePod { workload: Arc::new(workload), pod_uid: uid.into(), enrol, netns, host_ports };
         let body = encode::pod(&pod).encode_to_vec();
         let read = Decoder::default().pod(pod.workload.uid.as_str(), body.as_slice());
         prop_assert_eq!(read, Ok(pod));

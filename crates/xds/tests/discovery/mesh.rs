@@ -57,6 +57,7 @@ pub(crate) fn service(name: &str, ip: &str) -> Service {
         load_balancing: LoadBalancingMode::default(),
         waypoint: None,
         waypoint_failure: WaypointFailure::default(),
+        exported_to: None,
     }
 }
 
@@ -74,5 +75,5 @@ pub(crate) fn policy(name: &str) -> Authorization {
 /// A pod as its node hears of it.
 pub(crate) fn pod(name: &str, node: &str, enrol: bool) -> NodePod {
     let workload = Workload { node: node.into(), ..workload(name, "10.0.0.1", &[]) };
-    NodePod { workload: Arc::new(workload), pod_uid: "1".into(), enrol, netns: None }
+    NodePod { workload: Arc::new(workload), pod_uid: "1".into(), enrol, netns: None, host_ports: [].into() }
 }

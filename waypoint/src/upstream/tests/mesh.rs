@@ -103,6 +103,7 @@ fn service() -> Service {
         load_balancing: LoadBalancingMode::Unspecified,
         waypoint: None,
         waypoint_failure: WaypointFailure::default(),
+        exported_to: None,
     }
 }
 

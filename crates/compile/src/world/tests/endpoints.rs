@@ -180,7 +180,10 @@ fn what_is_not_supported_is_said() {
         ),
         (entry("x", json!({"addresses": ["x"]})), "error: ServiceEntry shop/x: spec.addresses[0]"),
         (entry("x", json!({"addresses": []})), "info: ServiceEntry shop/x: spec.addresses: no addresses"),
-        (entry("x", json!({"exportTo": ["."]})), "warning: ServiceEntry shop/x: spec.exportTo"),
+        (
+            entry("x", json!({"exportTo": [".", "A"]})),
+            "warning: ServiceEntry shop/x: spec.exportTo[1]: \"A\" means nothing here",
+        ),
         (
             entry("x", json!({"endpoints": [{"address": "x.org"}]})),
             "warning: ServiceEntry shop/x: spec.endpoints[0].address: an address that is no IP address is not supported",
@@ -207,6 +210,27 @@ fn what_is_not_supported_is_said() {
         let delta = Store::default().apply([put(object.clone())]);
         let said: Vec<_> = delta.issues.iter().flat_map(|(_, issues)| issues).map(ToString::to_string).collect();
         assert!(said.iter().any(|issue| issue.contains(expected)), "{object}: {said:?}");
+    }
+}
+
+#[test]
+fn a_service_is_exported_to_the_namespaces_it_lists() {
+    for (list, expected) in [
+        (&[][..], None),
+        (&["*"], None),
+        (&["a", "*"], None),
+        (&["."], Some("shop")),
+        (&["~"], Some("")),
+        (&["till", ".", "a", "till"], Some("a shop till")),
+    ] {
+        let annotations = json!({"networking.istio.io/exportTo": list.join(", ")});
+        let service = object("v1", "Service", "x", &json!({"metadata": {"annotations": annotations}}));
+        for object in [entry("x", json!({"exportTo": list})), service] {
+            let delta = Store::default().apply([put(object.clone())]);
+            let (_, Some(service)) = &delta.services[0] else { panic!("{delta:?}") };
+            let exported_to = service.exported_to.as_ref().map(|list| list.join(" "));
+            assert_eq!(exported_to.as_deref(), expected, "{object}");
+        }
     }
 }
 
