@@ -32,7 +32,7 @@ pub(crate) struct Feed {
 
 enum Source {
     Folder { path: PathBuf, state: PathBuf },
-    ControlPlane { address: String, pod: OwnPod, channel: ControlPlane },
+    ControlPlane { address: String, pod: Box<OwnPod>, channel: ControlPlane },
 }
 
 impl Feed {
@@ -50,7 +50,8 @@ impl Feed {
                 let channel = channel(&settings, &config.options.cluster, Arc::clone(&bundle))?;
                 let authority = RemoteAuthority::new(settings.address.clone(), channel.clone());
                 let identities = Identities::remote(authority, bundle, &config.identity, runtime);
-                Ok(Self { source: Source::ControlPlane { address: settings.address, pod, channel }, identities })
+                let (address, pod) = (settings.address, Box::new(pod));
+                Ok(Self { source: Source::ControlPlane { address, pod, channel }, identities })
             }
         }
     }

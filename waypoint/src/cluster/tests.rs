@@ -27,7 +27,7 @@ spec: {gatewayClassName: istio-waypoint, listeners: [{name: mesh, port: 15008, p
 apiVersion: v1
 kind: Pod
 metadata: {name: waypoint-0, namespace: shop, labels: {app: waypoint}}
-spec: {serviceAccountName: other-account, nodeName: n}
+spec: {serviceAccountName: other-account, nodeName: node-1}
 status: {podIP: 10.0.0.10, phase: Running, conditions: [{type: Ready, status: "True"}]}
 ---
 apiVersion: v1
@@ -38,7 +38,7 @@ spec: {clusterIP: 10.96.0.1, selector: {app: web}, ports: [{name: http, port: 80
 apiVersion: v1
 kind: Pod
 metadata: {name: web-0, namespace: shop, labels: {app: web, version: v1}}
-spec: {serviceAccountName: web, nodeName: n}
+spec: {serviceAccountName: web, nodeName: node-1}
 status: {podIP: 10.0.0.1, phase: Running, conditions: [{type: Ready, status: "True"}]}
 "#;
 

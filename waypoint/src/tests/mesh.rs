@@ -41,8 +41,7 @@ impl Mesh {
     /// Starts a waypoint in front of a backend on this port of 127.0.0.1.
     pub(super) async fn start(port: u16, more: &str) -> Self {
         let state = tempfile::tempdir().unwrap();
-        let options =
-            IdentityOptions { trust_domain: "cluster.local".into(), lifetime: Duration::from_secs(3600) };
+        let options = IdentityOptions { trust_domain: "cluster.local".into(), lifetime: Duration::from_secs(3600) };
         let identities = Identities::embedded(state.path(), &options, Handle::current()).unwrap();
         let metrics = Arc::new(Metrics::new("waypoint", "0"));
         let gateway = GatewayKey { namespace: "shop".into(), name: "waypoint".into() };
