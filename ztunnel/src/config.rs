@@ -15,7 +15,7 @@ use clap::{CommandFactory, Parser, ValueEnum};
 
 use crate::cni::{self, CniArgs};
 
-pub(crate) use control_plane::{AgentPod, ControlPlaneArgs, ControlPlaneConfig};
+pub(crate) use control_plane::{AgentPod, ClusterArgs, ControlPlaneConfig};
 
 /// Ambit's node agent: carries the traffic of enrolled pods through mutual TLS, under L4 policy.
 #[derive(Debug, Parser)]
@@ -26,7 +26,7 @@ pub(crate) struct Args {
     pub(crate) config: Option<PathBuf>,
 
     #[command(flatten)]
-    pub(crate) control_plane: ControlPlaneArgs,
+    pub(crate) control_plane: ClusterArgs,
 
     #[command(flatten)]
     pub(crate) cni: CniArgs,

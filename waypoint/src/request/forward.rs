@@ -251,3 +251,22 @@ pub(crate) fn deadline(rule: Option<&HttpRule>, head: &Head) -> Option<Instant> 
     let shortest: Option<Duration> = [rule, client].into_iter().flatten().min();
     shortest.map(|timeout| Instant::now() + timeout)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_otherwise_is_known_by_header() {
+        let headers = |all: &[(&'static str, &'static str)]| {
+            let each = all.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+            each.collect::<HeaderMap>()
+        };
+        let before = headers(&[("x-same", "1"), ("x-gone", "1"), ("x-other", "1")]);
+        let now = headers(&[("x-same", "1"), ("x-other", "2"), ("x-new", "1"), ("x-new", "2")]);
+        let mut found = changed(&before, &now);
+        found.sort_by_key(|(name, _)| name.to_string());
+        let found: Vec<_> = found.iter().map(|(name, values)| format!("{name} {values:?}")).collect();
+        assert_eq!(found, ["x-gone []", "x-new [\"1\", \"2\"]", "x-other [\"2\"]"]);
+    }
+}

@@ -9,7 +9,7 @@ use clap::Args;
 /// Settings of cluster mode.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Cluster mode")]
-pub(crate) struct ControlPlaneArgs {
+pub(crate) struct ClusterArgs {
     #[command(flatten)]
     uplink: ambit_uplink::ControlPlaneArgs,
 
@@ -60,7 +60,7 @@ pub(crate) struct AgentPod {
 
 impl ControlPlaneConfig {
     /// What the settings say; `None` without a control plane.
-    pub(super) fn of(args: &ControlPlaneArgs) -> Result<Option<Self>, NotHostPort> {
+    pub(super) fn of(args: &ClusterArgs) -> Result<Option<Self>, NotHostPort> {
         Ok(args.uplink.settings()?.map(|uplink| Self {
             uplink,
             pod: AgentPod { name: args.pod_name.clone(), namespace: args.pod_namespace.clone(), ip: args.pod_ip },

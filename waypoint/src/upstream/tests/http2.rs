@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use ambit_l7::{ConnectionPool, HttpPool, RetryOn, TrafficPolicy};
+use ambit_l7::{ConnectionPool, HttpPool, RetryOn, TcpPool, TrafficPolicy};
 use bytes::Bytes;
 use h2::Reason;
 use h2::server::SendResponse;
@@ -97,6 +97,24 @@ fn requests_share_a_connection() {
             let got = futures::join!(mesh.get(), mesh.get(), mesh.get());
             assert_eq!(got, (Got::good("hello", 1), Got::good("hello", 1), Got::good("hello", 1)));
             assert_eq!(server.connections.get(), expected, "{most:?}");
+        }
+    });
+}
+
+#[test]
+fn who_finds_no_room_in_a_connection_waits_for_it_as_far_as_that_is_allowed() {
+    run(async {
+        for (max_pending, third) in [(None, Got::good("hello", 1)), (Some(1), Got::failed(503, "UO", 1))] {
+            let server = Server::of(&[Does::Answer]).await;
+            let tcp = TcpPool { max_connections: Some(1), ..TcpPool::default() };
+            let http = HttpPool { max_concurrent_streams: Some(1), max_pending, ..HttpPool::default() };
+            let pool = ConnectionPool { tcp, http };
+            let mut mesh = Mesh::of(&[server.address], TrafficPolicy { pool, ..TrafficPolicy::default() });
+            mesh.speak = Speak::Http2;
+            assert_eq!(mesh.get().await, Got::good("hello", 1));
+            let got = futures::join!(mesh.get(), mesh.get(), mesh.get());
+            assert_eq!(got, (Got::good("hello", 1), Got::good("hello", 1), third));
+            assert_eq!(server.connections.get(), 1);
         }
     });
 }
