@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ambit_compile::{Issue, RouteStatus};
 use ambit_model::GatewayKey;
-use ambit_resources::{ObjectId, Severity};
+use ambit_resources::{Kind, ObjectId, Severity};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
@@ -118,8 +118,9 @@ impl Findings {
             entry.awaited = false;
             entry.said.route = route;
             entry.said.waypoints = waypoints;
-            if let Some(attached) = attached {
-                entry.said.waypoint = Some(attached);
+            // Of Services it is said elsewhere.
+            if id.kind != Kind::Service && id.kind != Kind::ServiceEntry {
+                entry.said.waypoint = attached;
             }
         }
         self.settle(&mut known, &touched);
@@ -232,7 +233,7 @@ fn log_new(before: &[Issue], now: &[Issue]) {
 #[cfg(test)]
 mod tests {
     use ambit_compile::Problem;
-    use ambit_resources::{FieldPath, Kind};
+    use ambit_resources::FieldPath;
 
     use super::*;
 

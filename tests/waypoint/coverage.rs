@@ -60,11 +60,15 @@ fn every_field_is_shown_or_refused_or_named_as_neither() -> Result<()> {
         leaves(&schema, "spec", &mut fields);
         writeln!(page, "\n## {kind}\n\n| field | shown by |\n| --- | --- |")?;
         for field in &fields {
-            let why = refused.iter().find(|(refused, _)| covers(refused, field)).map(|(_, why)| *why);
+            let why = |field: &str| refused.iter().find(|(refused, _)| covers(refused, field)).map(|(_, why)| *why);
+            let is_known = |field: &String| why(field).is_some() || cases_of(&by_field, field).is_some();
+            let twin = std::iter::successors(twin(field), |of| twin(of)).find(is_known);
+            let why = why(field);
             match (cases_of(&by_field, field), why) {
                 (Some(cases), None) => writeln!(page, "| `{field}` | {} |", cases.join(", "))?,
                 (None, Some(why)) => writeln!(page, "| `{field}` | refused: {why} |")?,
                 (Some(_), Some(_)) => lacking.push(format!("{kind} {field}: refused, and yet shown")),
+                (None, None) if let Some(twin) = twin => writeln!(page, "| `{field}` | as `{twin}` |")?,
                 (None, None) if not_yet.iter().any(|it| covers(it, field)) => {
                     writeln!(page, "| `{field}` | no case yet |")?
                 }
@@ -90,7 +94,8 @@ fn every_field_is_shown_or_refused_or_named_as_neither() -> Result<()> {
 const HEAD: &str = "# What a waypoint does with every field
 
 Made by `cargo xtask docs` out of the cases in `tests/waypoint`: each is a real waypoint with real connections, and
-`cargo xtask test waypoint` plays them. What has no case yet may work or not; such fields are getting fewer.
+`cargo xtask test waypoint` plays them. `as` means that the same code reads both fields, for a part of the service
+instead of all of it; that a part's own settings hold is shown by the cases of some of them.
 ";
 
 /// The cases that show each field.
@@ -109,6 +114,12 @@ fn cases_of(by_field: &BTreeMap<&str, Vec<String>>, field: &str) -> Option<Vec<S
         by_field.iter().filter(|(shown, _)| covers(shown, field)).flat_map(|(_, cases)| cases.clone()).collect();
     cases.dedup();
     (!cases.is_empty()).then_some(cases)
+}
+
+/// The field that says for a whole service what this one says for a subset or a port of it.
+fn twin(field: &String) -> Option<String> {
+    let parts = ["spec.subsets[].trafficPolicy.", "spec.trafficPolicy.portLevelSettings[]."];
+    parts.iter().find_map(|part| Some(format!("spec.trafficPolicy.{}", field.strip_prefix(part)?)))
 }
 
 /// Whether a field is what a case shows, or part of it.

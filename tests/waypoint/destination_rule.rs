@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use crate::case::{SUBSETS, Shop, cases, destination_rule, to_web};
+use crate::case::{SUBSETS, Shop, cases, destination_rule, to_web, virtual_service};
 
 cases! {
     round_robin ["spec.host", "spec.trafficPolicy.loadBalancer.simple"]
@@ -61,9 +61,15 @@ cases! {
         }
         Ok(())
     };
-    subset_policies ["spec.subsets[].name", "spec.subsets[].labels", "spec.subsets[].trafficPolicy"]
-    to_web("timeout: 10s") + &destination_rule("subsets: [{name: v1, labels: {version: v1}, trafficPolicy: {loadBalancer: {simple: RANDOM}}}]")
-    => |shop: &mut Shop| spread(shop, 40);
+    subset_policies ["spec.subsets[].name", "spec.subsets[].labels", "spec.subsets[].trafficPolicy.connectionPool.http.h2UpgradePolicy"]
+    virtual_service("http: [{match: [{uri: {prefix: /1}}], route: [{destination: {host: web, subset: v1}}]},
+        {route: [{destination: {host: web, subset: v2}}]}]") + &destination_rule("subsets: [{name: v1, labels: {version: v1},
+        trafficPolicy: {connectionPool: {http: {h2UpgradePolicy: UPGRADE}}}}, {name: v2, labels: {version: v2}}]")
+    => |shop: &mut Shop| {
+        ensure!(shop.get("/1").lands_on("web-v1")?.seen()["version"] == "HTTP/2.0", "the subset's setting");
+        ensure!(shop.get("/2").lands_on("web-v2")?.seen()["version"] == "HTTP/1.1", "another subset's setting");
+        Ok(())
+    };
     requests_per_connection ["spec.trafficPolicy.connectionPool.http.maxRequestsPerConnection"]
     destination_rule("trafficPolicy: {connectionPool: {http: {maxRequestsPerConnection: 1}}}") => |shop: &mut Shop| {
         for _ in 0..10 {

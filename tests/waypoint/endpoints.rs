@@ -99,8 +99,9 @@ cases! {
         fail_on(shop, "web-v1", "429", 3)?;
         all_at(shop, "web-v2")
     };
-    settings_of_a_port ["spec.trafficPolicy.portLevelSettings[].port.number", "spec.trafficPolicy.portLevelSettings[].loadBalancer",
-                        "spec.trafficPolicy.portLevelSettings[].connectionPool", "spec.trafficPolicy.portLevelSettings[].outlierDetection"]
+    settings_of_a_port ["spec.trafficPolicy.portLevelSettings[].port.number", "spec.trafficPolicy.portLevelSettings[].loadBalancer.simple",
+                        "spec.trafficPolicy.portLevelSettings[].connectionPool.http.h2UpgradePolicy",
+                        "spec.trafficPolicy.portLevelSettings[].outlierDetection.consecutive5xxErrors"]
     destination_rule("trafficPolicy: {loadBalancer: {consistentHash: {httpHeaderName: x-user}}, portLevelSettings: [{port: {number: 8081},
         loadBalancer: {simple: ROUND_ROBIN}, connectionPool: {http: {h2UpgradePolicy: UPGRADE}}, outlierDetection: {consecutive5xxErrors: 2, baseEjectionTime: 300s}}]}") => |shop: &mut Shop| {
         let pods = |port: u16| -> Result<Vec<String>> {

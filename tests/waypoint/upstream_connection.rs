@@ -103,7 +103,7 @@ cases! {
         ensure!(raw.heard().iter().any(|heard| heard.notes.contains(&"certificate".to_owned())), "no certificate shown");
         Ok(())
     };
-    tls_of_a_port ["spec.trafficPolicy.portLevelSettings[].tls"]
+    tls_of_a_port ["spec.trafficPolicy.portLevelSettings[].tls.mode"]
     rule_of("raw", "trafficPolicy: {portLevelSettings: [{port: {number: 81}, tls: {mode: SIMPLE, insecureSkipVerify: true}}]}") => |shop: &mut Shop| {
         // A server that hangs up on a TLS handshake, which it does not understand.
         let raw = Raw::start(&shop.scene, 7000, |mut talk: Talk| async move {

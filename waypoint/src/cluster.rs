@@ -85,11 +85,16 @@ impl Cluster {
         if !all_said || (self.l7.is_some() && self.mesh.is_settled()) {
             return;
         }
+        // Some objects are for waypoints of certain labels. A pod has none here before it has its address.
+        let own = self.name.pod.as_ref().map(|pod| self.mesh.labels(pod).cloned());
+        if self.l7.is_none() && own == Some(None) {
+            return;
+        }
+        let labels = own.flatten().unwrap_or_default();
         let before = self.outlet.current();
         let Pending { snapshot, inputs, services } = self.mesh.settle(&before.snapshot);
         let own = self.name.find(&snapshot);
         let l7 = self.l7.get_or_insert_with(|| {
-            let labels = own.workload.as_ref().map(|own| (*own.labels).clone()).unwrap_or_default();
             let (waypoint, root_namespace) = (self.name.gateway.clone(), Arc::clone(&self.root_namespace));
             L7Store::new(L7Options { waypoint, labels, root_namespace, ..L7Options::default() })
         });

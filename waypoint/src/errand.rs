@@ -174,7 +174,7 @@ pub(crate) async fn destination(
 fn service<'a>(in_force: &'a InForce, host: &str, port: u16) -> Option<&'a Arc<Service>> {
     let is_named = |hostname: &str| match hostname.strip_prefix(host) {
         Some("") => true,
-        Some(domain) => domain.starts_with('.') && host.ends_with(".svc"),
+        Some(domain) => domain.starts_with(".svc.") || domain.starts_with('.') && host.ends_with(".svc"),
         None => false,
     };
     let services = in_force.snapshot.services();

@@ -59,11 +59,13 @@ impl Bytes<'_> {
         if !in_force.serves(&self.connection.to) {
             return Err(DenyReason::Unenrolled);
         }
-        let mut governing = in_force.governing(self.connection);
-        governing.extend(destination.and_then(|destination| in_force.led_to(self.connection, destination)));
-        governing.iter().try_for_each(|governing| {
+        let judge_by = |governing: &Governing, consented: &[_]| {
             self.facts(governing, |facts| judge(governing.rules.for_connections(self.look), facts, consented))
-        })
+        };
+        in_force.governing(self.connection).iter().try_for_each(|governing| judge_by(governing, consented))?;
+        // Who consented to what was asked for has not been asked about this.
+        let led_to = destination.and_then(|destination| in_force.led_to(self.connection, destination));
+        led_to.iter().try_for_each(|governing| judge_by(governing, &[]))
     }
 
     /// The external authorizers of what was asked for that are to be asked, and what their refusal comes to.

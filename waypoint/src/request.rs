@@ -36,7 +36,7 @@ use ambit_l7::{
 use ambit_telemetry::{Direction, Flow, Party, ResponseFlag, SecurityPolicy};
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
@@ -131,6 +131,8 @@ async fn relay(exchange: &mut Exchange, parts: Parts, body: Body) -> Result<Repl
     if let Some(report) = &mut exchange.record.observer {
         report.trace(&mut head.parts.headers);
     }
+    exchange.record.facts.request_id =
+        exchange.worker.log.as_ref().and_then(|_| text(&head.parts.headers, &REQUEST_ID));
     let client = connection.client.view();
     let governing = in_force.governing(&connection);
     let (permit, body) = judge(exchange, &governing, &mut head, body).await?;
@@ -272,6 +274,10 @@ fn as_switched(mut response: Response<Body>, version: Version) -> Response<Body>
     response
 }
 
+fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+}
+
 /// How the log names a rule: as its user did, or by its object.
 fn route_name(rule: &HttpRule) -> Arc<str> {
     let origin = &rule.origin;
@@ -304,9 +310,7 @@ impl Exchange {
 
     /// Takes down what the log says of the request. Returns whether it is gRPC.
     fn observe(&mut self, parts: &Parts) -> bool {
-        let text = |name: &HeaderName| {
-            parts.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
-        };
+        let text = |name: &HeaderName| text(&parts.headers, name);
         let is_told = self.record.is_told();
         let facts = &mut self.record.facts;
         facts.is_grpc = grpc::is_grpc(&parts.headers);

@@ -75,7 +75,8 @@ async fn relay(
         // Who consented is not asked again.
         move |in_force: &Arc<InForce>| bytes(&connection, &seen).judge(in_force, Some(&destination), &consented)
     };
-    let registered = worker.connections.admit(&in_force, judge).map_err(CloseReason::Denied)?;
+    // By now, and not by what was in force when the connection came: an authorizer may have been asked since.
+    let registered = worker.connections.admit(&worker.in_force(), judge).map_err(CloseReason::Denied)?;
     let plan = Plan {
         in_force: &in_force,
         client: &connection.client,

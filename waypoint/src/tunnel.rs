@@ -109,7 +109,7 @@ impl Drop for Place {
 fn admit(worker: &Rc<Worker>, request: IncomingConnect, proved: &VerifiedPeer, peer: PeerAddr) {
     let in_force = worker.in_force();
     let client = client(&in_force, &request, proved, peer);
-    match asked(&in_force, request.authority()) {
+    match asked(&in_force, client.identity.namespace(), request.authority()) {
         Ok((target, to)) => {
             let connection = Connection { client, target, to };
             tokio::task::spawn_local(connection::serve(Rc::clone(worker), Rc::new(connection), request));
@@ -153,7 +153,11 @@ fn is_plausible(address: IpAddr, own: &[IpAddr]) -> bool {
 
 /// What a request is for: a service or a workload bound to this waypoint. Anything else is refused, or it would be
 /// a proxy for all.
-fn asked(in_force: &InForce, authority: &Authority) -> Result<(TunnelTarget, Asked), (StatusCode, CloseReason)> {
+fn asked(
+    in_force: &InForce,
+    namespace: &str,
+    authority: &Authority,
+) -> Result<(TunnelTarget, Asked), (StatusCode, CloseReason)> {
     let Authority::Address(target) = authority else {
         let detail = format!("{authority} is no address");
         return Err((StatusCode::BAD_REQUEST, CloseReason::BadRequest { detail }));
@@ -162,7 +166,8 @@ fn asked(in_force: &InForce, authority: &Authority) -> Result<(TunnelTarget, Ask
         let detail = format!("{target} is not bound to this waypoint");
         (StatusCode::NOT_FOUND, CloseReason::BadRequest { detail })
     };
-    if let Some(service) = in_force.snapshot.service_by_vip(target.ip()) {
+    // As the client's agent chose it: of several with one address, that which the namespace sees.
+    if let Some(service) = in_force.snapshot.service_seen_from(namespace, target.ip()) {
         if !in_force.is_bound(service.waypoint.as_ref()) {
             return Err(not_ours());
         }

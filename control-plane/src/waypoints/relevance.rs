@@ -16,6 +16,8 @@ use crate::credentials::Use;
 pub(super) enum Role {
     /// Where it is.
     Policy,
+    /// A RateLimitPolicy: everybody, as it may hang on a route that is anywhere.
+    Limit,
     /// A VirtualService: also by its hosts.
     VirtualService,
     /// A route of the Gateway API: also by its parents.
@@ -82,11 +84,10 @@ impl Role {
     /// that holds one.
     pub(super) fn of(kind: Kind) -> Option<Self> {
         match kind {
-            Kind::AuthorizationPolicy
-            | Kind::RequestAuthentication
-            | Kind::Telemetry
-            | Kind::RateLimitPolicy
-            | Kind::MeshConfig => Some(Self::Policy),
+            Kind::AuthorizationPolicy | Kind::RequestAuthentication | Kind::Telemetry | Kind::MeshConfig => {
+                Some(Self::Policy)
+            }
+            Kind::RateLimitPolicy => Some(Self::Limit),
             Kind::VirtualService => Some(Self::VirtualService),
             Kind::HttpRoute | Kind::GrpcRoute | Kind::TcpRoute | Kind::TlsRoute => Some(Self::Route),
             Kind::DestinationRule => Some(Self::DestinationRule),
@@ -145,7 +146,16 @@ impl Concern {
                 let validation = spec.get("validation").unwrap_or(&Value::Null);
                 credentials.extend(list(validation, "caCertificateRefs").filter_map(Credential::beside));
             }
-            Role::Policy | Role::Namespace | Role::Gateway | Role::Class => {}
+            // Whom the waypoint itself asks: it must know how to connect to them, TLS above all.
+            Role::Policy | Role::Limit => each(spec, &mut |key, value| {
+                let host = value.as_str().and_then(|text| match key {
+                    "service" | "host" => Some(text.split_once('/').unwrap_or((namespace, text))),
+                    "jwksUri" => Some((&**namespace, host_of_url(text)?)),
+                    _ => None,
+                });
+                leads_to.extend(host.into_iter().flat_map(|(of, host)| Place::of_host(host, of)));
+            }),
+            Role::Namespace | Role::Gateway | Role::Class => {}
         }
         Self { role, namespace: Arc::clone(namespace), name: Arc::clone(name), about, leads_to, credentials }
     }
@@ -178,7 +188,7 @@ impl Concern {
             Role::Service => here || scope.leads_to_namespace(&self.namespace),
             Role::Namespace => scope.is_home(&self.name) || scope.leads_to_namespace(&self.name),
             Role::Gateway => scope.is_itself(&self.namespace, &self.name),
-            Role::Class => true,
+            Role::Class | Role::Limit => true,
         }
     }
 }
@@ -240,6 +250,11 @@ impl Place {
         let is_host = text(backend, "kind") == Some("Hostname");
         if is_host { name() } else { text(backend, "namespace").map(|it| Self::Namespace(it.into())) }
     }
+}
+
+fn host_of_url(url: &str) -> Option<&str> {
+    let authority = url.split_once("://")?.1.split(['/', '?', '#']).next()?;
+    Some(authority.rsplit_once(':').map_or(authority, |(host, _)| host))
 }
 
 fn text<'a>(object: &'a Value, field: &str) -> Option<&'a str> {

@@ -1,9 +1,10 @@
 //! The last valid version of each manifest, kept over restarts: a mistake that is in the folder when the
 //! agent starts must not take out of force what was in force before.
 
-use std::fs;
-use std::io;
-use std::path::PathBuf;
+use std::fs::{self, DirBuilder, OpenOptions, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
 
 /// A folder of copies. Losing it costs nothing while manifests are valid; so its failures are only logged.
 #[derive(Debug)]
@@ -22,8 +23,8 @@ impl Saved {
         }
         // Hidden while it is written, so that half a file never passes for a copy.
         let new = self.0.join(format!(".{name}"));
-        let written = fs::create_dir_all(&self.0)
-            .and_then(|()| fs::write(&new, text))
+        let written = private_folder(&self.0)
+            .and_then(|()| write_private(&new, text))
             .and_then(|()| fs::rename(&new, self.0.join(name)));
         log(name, written);
     }
@@ -46,6 +47,17 @@ impl Saved {
     }
 }
 
+/// A manifest may be a Secret: its copies are for nobody else, whoever may read the original.
+fn private_folder(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    fs::set_permissions(folder, Permissions::from_mode(0o700))
+}
+
+fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())
+}
+
 fn log(name: &str, result: io::Result<()>) {
     if let Err(error) = result {
         tracing::warn!(file = name, %error, "cannot keep the last valid version of a manifest");
@@ -64,6 +76,8 @@ mod tests {
         saved.keep("a.yaml", "one");
         saved.keep("b.yaml", "two");
         saved.keep("a.yaml", "three");
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&saved.0), mode(&saved.0.join("a.yaml"))), (0o700, 0o600));
         assert_eq!(saved.text("a.yaml").as_deref(), Some("three"));
         saved.retain(|name| name == "a.yaml");
         assert_eq!((saved.text("a.yaml").is_some(), saved.text("b.yaml")), (true, None));

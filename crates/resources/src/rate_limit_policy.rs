@@ -83,7 +83,7 @@ pub struct LimitRule {
     pub global: Option<GlobalLimit>,
     /// Whether what is over the limit is only counted.
     pub dry_run: bool,
-    /// Whether responses tell the limit (`RateLimit` and `RateLimit-Policy`); they do unless this is false.
+    /// Whether responses tell the limit (`RateLimit` and `RateLimit-Policy`); they do unless this is false or `dryRun` is true.
     pub response_headers: Option<bool>,
 }
 

@@ -101,6 +101,11 @@ impl Mesh {
         }
     }
 
+    /// The labels of a workload, once they were said.
+    pub(super) fn labels(&self, of: &WorkloadUid) -> Option<&Labels> {
+        self.labels.get(of).map(|labels| &**labels)
+    }
+
     /// Takes a resource out.
     pub(super) fn remove(&mut self, of: TypeUrl, name: &str) -> Result<(), DecodeError> {
         match of {

@@ -163,6 +163,22 @@ fn nothing_is_in_force_before_everything_was_said() {
 }
 
 #[test]
+fn nothing_is_in_force_before_its_own_labels_are_known() {
+    let mut rig = Rig::new();
+    rig.say_roots();
+    rig.say_addresses();
+    rig.say(TypeUrl::Labels, Vec::new()).unwrap();
+    let spec = json!({ "host": "web", "workloadSelector": { "matchLabels": { "app": "waypoint" } },
+        "trafficPolicy": { "tls": { "mode": "SIMPLE" } } });
+    rig.say(TypeUrl::Object, vec![object("networking.istio.io/v1", "DestinationRule", &spec)]).unwrap();
+    assert_eq!(rig.published.version(), 0);
+    rig.say_labels();
+    let in_force = rig.published.load();
+    let web = rig.mesh.services.iter().find(|service| service.key.hostname.starts_with("web.")).unwrap();
+    assert_ne!(in_force.traffic(&web.key, 80, None), Arc::default());
+}
+
+#[test]
 fn workloads_have_their_labels_whichever_came_first() {
     for labels_first in [true, false] {
         let mut rig = Rig::new();

@@ -116,7 +116,8 @@ impl Question {
         let mut judged = Judged { body: raw_body, ..Judged::default() };
         for (limit, status) in self.limits.iter().zip(&statuses) {
             judged.to_client.extend(limit.told.then(|| told(limit, status)).into_iter().flatten());
-            if status.code == OVER_LIMIT {
+            // It alone says whether the request is over: a service may count without limiting.
+            if overall_code == OVER_LIMIT && status.code == OVER_LIMIT {
                 judged.over.push(Arc::clone(limit));
                 let reset = status.duration_until_reset.as_ref().filter(|_| !limit.dry_run).and_then(whole_seconds);
                 judged.retry_after = judged.retry_after.max(reset);

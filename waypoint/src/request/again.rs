@@ -1,14 +1,12 @@
 //! Requests that go on for long are judged again whenever what is in force changes, and cut if they would be denied
-//! now: upgraded ones, gRPC, streams of events, long uploads and downloads. Of those that show at once that they may
-//! take long the whole head is kept. Of an answer that turns out to be long only what is known of its connection is;
-//! when the policies for it change, it is judged by that, as bytes are: rather cut than let go on.
+//! now: upgraded ones, gRPC, streams of events, long uploads and downloads. They are judged by the head they came with.
 
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use ambit_l7::{ConnectionView, HttpAuthorization, HttpFacts};
+use ambit_l7::HttpFacts;
 use ambit_model::DenyReason;
 use bytes::Bytes;
 use http::{HeaderMap, header};
@@ -18,11 +16,10 @@ use super::head::{Head, Switch};
 use super::refusal::Refusal;
 use super::{Exchange, led, token};
 use crate::body::{Body, BodyError};
-use crate::connection::Connection;
 use crate::in_force::InForce;
 use crate::judged::Registered;
 use crate::plan::Destination;
-use crate::policy::{self, Look};
+use crate::policy;
 
 /// A body of no more bytes is short, however long it takes: it is judged once.
 const SHORT: u64 = 64 << 10;
@@ -39,9 +36,28 @@ impl Exchange {
         if head.switch == Switch::No && !is_stream {
             return Ok(None);
         }
-        let (connection, head, destination) = (Rc::clone(&self.connection), head.clone(), destination.clone());
+        self.admit(self.judge_again(head.clone(), destination)).map(Some)
+    }
+
+    /// The same for a request whose answer turns out to be long.
+    pub(super) fn register_answer(
+        &self,
+        head: Head,
+        body: &Body,
+        destination: &Destination,
+    ) -> Result<Option<Registered>, Refusal> {
+        is_long(body).then(|| self.admit(self.judge_again(head, destination))).transpose()
+    }
+
+    /// Judges a request by what is in force then.
+    fn judge_again(
+        &self,
+        head: Head,
+        destination: &Destination,
+    ) -> impl Fn(&Arc<InForce>) -> Result<(), DenyReason> + use<> {
+        let (connection, destination) = (Rc::clone(&self.connection), destination.clone());
         let (claims, consented) = (self.claims.clone(), self.consented.clone());
-        let judge = move |in_force: &Arc<InForce>| {
+        move |in_force| {
             if !in_force.serves(&connection.to) {
                 return Err(DenyReason::Unenrolled);
             }
@@ -52,31 +68,7 @@ impl Exchange {
                 policy::judge_again(&governing.rules, &facts, &consented)?;
             }
             led::judge(in_force, &connection, &destination, (&head, &claims))
-        };
-        self.admit(judge).map(Some)
-    }
-
-    /// The same for a request whose answer turns out to be long.
-    pub(super) fn register_answer(
-        &self,
-        body: &Body,
-        destination: &Destination,
-    ) -> Result<Option<Registered>, Refusal> {
-        if !is_long(body) {
-            return Ok(None);
         }
-        let (connection, destination) = (Rc::clone(&self.connection), destination.clone());
-        let (before, consented) = (policies(&self.in_force, &connection, &destination), self.consented.clone());
-        let judge = move |in_force: &Arc<InForce>| {
-            if in_force.serves(&connection.to) && policies(in_force, &connection, &destination) == before {
-                return Ok(());
-            }
-            let (destination_ip, port) = (connection.target.ip(), connection.target.port());
-            let view = ConnectionView { destination_ip, port, server_name: None };
-            let bytes = policy::Bytes { connection: &connection, view, look: Look::Nothing };
-            bytes.judge(in_force, Some(&destination), &consented)
-        };
-        self.admit(judge).map(Some)
     }
 
     /// By now, and not by what was in force when the request came: there may have been waiting since.
@@ -84,12 +76,6 @@ impl Exchange {
         let admitted = self.worker.connections.admit(&self.worker.in_force(), judge);
         admitted.map_err(|reason| Refusal::denied(&reason))
     }
-}
-
-/// All policies that have a say about what a request is led to.
-fn policies(in_force: &InForce, connection: &Connection, to: &Destination) -> Vec<(u16, Vec<Arc<HttpAuthorization>>)> {
-    let governing = in_force.governing(connection).into_iter().chain(in_force.led_to(connection, to));
-    governing.map(|governing| (governing.port, governing.rules.rules.authorization.clone())).collect()
 }
 
 fn is_long(body: &Body) -> bool {

@@ -60,6 +60,8 @@ pub(crate) async fn forward(
     let mirrors = mirrors.iter().chain(chosen.map(|chosen| &chosen.mirrors[..]).unwrap_or_default());
     let copies = copies(exchange, mirrors, &head).await;
     let registered = exchange.register(&head, &body, &destination)?;
+    // As it came, for an answer that turns out to be long.
+    let seen = registered.is_none().then(|| head.clone());
     let rule_rewrite = says.forward.map(|forward| &forward.rewrite);
     let rewrite = chosen.and_then(|chosen| chosen.rewrite.as_ref()).or(rule_rewrite);
     let changes = [says.rule.map(|(rule, _)| &rule.request_headers), chosen.map(|chosen| &chosen.request_headers)];
@@ -81,9 +83,9 @@ pub(crate) async fn forward(
     let (parts, body) = mirror(exchange, &plan, copies, head, body);
     let request = Request::from_parts(parts, body);
     let mut answer = send(exchange, &plan, request, registered.as_ref()).await?;
-    let registered = match registered {
-        None => exchange.register_answer(answer.response.body(), &plan.destination)?,
-        Some(registered) => Some(registered),
+    let registered = match seen {
+        Some(head) => exchange.register_answer(head, answer.response.body(), &plan.destination)?,
+        None => registered,
     };
     let headers = answer.response.headers_mut();
     for name in HOP_BY_HOP.iter().filter(|name| answer.upgraded.is_none() || **name != header::UPGRADE) {

@@ -65,8 +65,7 @@ fn count_here(
     let facts = HttpFacts { request, client, claims: token::of(&claims, &governing.rules) };
     for Limit { attached, counter } in &governing.rules.limits {
         let limit = &attached.limit;
-        let is_counted = exchange.counted.iter().any(|counted| Arc::ptr_eq(counted, limit));
-        if is_counted || !attached.is_for(governing.port, rule) || !limit.concerns(&facts) {
+        if exchange.counted.contains(limit) || !attached.is_for(governing.port, rule) || !limit.concerns(&facts) {
             continue;
         }
         exchange.counted.push(Arc::clone(limit));

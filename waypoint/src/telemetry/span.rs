@@ -9,6 +9,9 @@ use http::{HeaderMap, HeaderName};
 
 use super::Report;
 use super::trace::Trace;
+
+/// A longer `tracestate` goes on to the backend, and into no span (W3C asks to keep 512 characters at least).
+const MAX_STATE: usize = 512;
 use crate::config;
 
 /// A span that has ended.
@@ -38,14 +41,14 @@ impl Span {
     /// What is to be sent of a request that is traced.
     pub(super) fn of(report: &Report, trace: &Trace, tracing: &Tracing, ended: &Ended<'_>) -> Vec<Self> {
         let is_error = ended.status.is_none_or(|status| status >= 500);
-        let state = trace.state.as_ref().and_then(|state| state.to_str().ok()).unwrap_or_default();
+        let state = trace.state.as_ref().and_then(|state| state.to_str().ok()).filter(|state| state.len() <= MAX_STATE);
         let cluster = ended.upstream_cluster.unwrap_or_default();
         let server = Self {
             trace_id: trace.trace_id,
             is_short: trace.is_short,
             id: trace.server,
             parent: trace.parent,
-            state: state.to_owned(),
+            state: state.unwrap_or_default().to_owned(),
             kind: Kind::Server,
             name: name(ended),
             began: report.began,
@@ -68,7 +71,9 @@ impl Span {
 
     /// Roughly how many bytes it is.
     pub(super) fn size(&self) -> usize {
-        256 + self.name.len() + self.tags.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
+        256 + self.state.len()
+            + self.name.len()
+            + self.tags.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
     }
 }
 

@@ -89,7 +89,7 @@ impl Part {
             Self::Unit | Self::Conformance => &["gcc", "libc6-dev"],
             Self::Fuzz => &["gcc", "g++", "libc6-dev"],
             Self::Ebpf => &["gcc", "libc6-dev", "iproute2"],
-            Self::Waypoint => &["gcc", "libc6-dev", "iproute2", "util-linux", "tcpdump", "curl"],
+            Self::Waypoint => &["gcc", "libc6-dev", "iproute2", "util-linux", "tcpdump", "curl", "nftables"],
             Self::Netns => &[
                 "gcc",
                 "libc6-dev",

@@ -98,7 +98,15 @@ fn where_routes_lead() {
             "filters": [{ "requestMirror": { "backendRef": { "kind": "Hostname", "name": "db.example.com" } } }],
         }],
     });
+    let providers = json!({ "extensionProviders": [
+        { "name": "a", "envoyExtAuthzGrpc": { "service": "asked.example.com", "port": 9000 } },
+        { "name": "b", "zipkin": { "service": "tracing/zipkin", "port": 9411 } },
+    ]});
+    let keys = json!({ "jwtRules": [{ "issuer": "i", "jwksUri": "https://keys.example.com:8443/jwks" }] });
     for (kind, spec, expected) in [
+        (Kind::MeshConfig, providers, "tracing asked.example.com."),
+        (Kind::RequestAuthentication, keys, "keys.example.com."),
+        (Kind::RateLimitPolicy, json!({ "global": { "host": "limits.infra", "port": 8081 } }), "infra limits.infra."),
         (Kind::VirtualService, virtual_service, "b shop stock a.b. db.example.com."),
         (Kind::HttpRoute, route, "shop stock db.example.com."),
         (Kind::DestinationRule, json!({ "host": "web.stock" }), ""),

@@ -74,7 +74,7 @@ impl Attachments {
 }
 
 fn is_policy(id: &ObjectId) -> bool {
-    matches!(id.kind, Kind::AuthorizationPolicy | Kind::RequestAuthentication)
+    matches!(id.kind, Kind::AuthorizationPolicy | Kind::RequestAuthentication | Kind::RateLimitPolicy)
 }
 
 impl Reference {

@@ -60,7 +60,7 @@ impl Limits {
                 key: keys(&rule.key, &at.field("key"), cx),
                 counter,
                 dry_run: rule.dry_run,
-                told: rule.response_headers.unwrap_or(true),
+                told: rule.response_headers.unwrap_or(!rule.dry_run),
                 resource_exhausted: spec.rate_limited_as_resource_exhausted,
             }));
         }

@@ -50,13 +50,19 @@ pub enum LabelValue {
     Is(Arc<Expression>),
 }
 
+/// The longest value of a label, in characters: it may be a client's word, and is repeated in every line of a series.
+const MAX_VALUE: usize = 256;
+
 impl LabelValue {
     /// What the label says, where it is there. What comes to nothing is unknown.
     #[must_use]
     pub fn of(&self, ended: &Ended<'_>) -> Option<String> {
         match self {
             Self::Removed => None,
-            Self::Is(expression) => Some(expression.text(ended).unwrap_or_else(|| "unknown".to_owned())),
+            Self::Is(expression) => {
+                let text = expression.text(ended).unwrap_or_else(|| "unknown".to_owned());
+                Some(text.chars().take(MAX_VALUE).collect())
+            }
         }
     }
 }

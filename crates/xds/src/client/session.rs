@@ -156,7 +156,8 @@ impl Client {
         removed.iter().for_each(|name| drop(versions.remove(name.as_str())));
         if let Err(more) = handler.apply(Update { type_url, resources, removed, first_complete }) {
             let names: HashSet<_> = more.iter().map(|it| it.name.as_str()).collect();
-            held.retain(|(name, _)| !names.contains(&**name));
+            // In no version: on the next stream it is said again, or that it is gone.
+            held.iter_mut().filter(|(name, _)| names.contains(&**name)).for_each(|(_, version)| *version = "".into());
             rejected.extend(more);
         }
         versions.extend(held);

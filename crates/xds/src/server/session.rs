@@ -93,8 +93,11 @@ impl<R: Stream<Item = Result<DeltaDiscoveryRequest, Status>> + Unpin> Session<R>
     /// The answer that is due; with several, that of the first type.
     fn answer(&mut self) -> Result<Option<DeltaDiscoveryResponse>, Status> {
         let place = self.caller.place();
-        // Not known to the client before it says so: its guard comes before a workload, not on the way with it.
-        let awaits_guards = self.subscriptions.get(&TypeUrl::Authorization).is_some_and(|it| !it.may_be_answered());
+        // Not known to the client before it says so: its guard comes before a workload, not on the way with it. An
+        // agent's guards are compiled, a waypoint's are the objects themselves.
+        let awaits_guards = [TypeUrl::Authorization, TypeUrl::Object]
+            .iter()
+            .any(|of| self.subscriptions.get(of).is_some_and(|it| !it.may_be_answered()));
         for type_url in ORDER {
             if type_url == TypeUrl::Address && awaits_guards {
                 continue;

@@ -53,6 +53,8 @@ fn the_limits_that_a_request_is_over_are_found() {
         ),
         (OVER_LIMIT, vec![&dry], vec![status(OVER_LIMIT, Some(6))], vec![&dry], None),
         (OVER_LIMIT, vec![&a, &b], vec![], vec![&a, &b], None),
+        // A service that counts without limiting.
+        (OK, vec![&a], vec![status(OVER_LIMIT, Some(6))], vec![], None),
         (OVER_LIMIT, vec![&a], vec![status(OVER_LIMIT, Some(-1))], vec![&a], None),
     ] {
         let shown = format!("{overall} {statuses:?}");

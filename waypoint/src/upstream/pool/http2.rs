@@ -148,6 +148,10 @@ impl Host {
         let permit = self.may_open(asked.limits)?;
         let dial = open(Rc::clone(self), Rc::clone(asked.worker), (asked.wanted)(), permit).boxed_local().shared();
         *self.shared.dial.borrow_mut() = dial.downgrade();
+        // It goes on though all who wait for it give up: with a shorter patience than a handshake takes, there would
+        // never be a connection.
+        let going_on = dial.clone();
+        spawn_local(async move { drop(going_on.await) });
         Some(dial)
     }
 }

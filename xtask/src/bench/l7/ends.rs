@@ -1,4 +1,4 @@
-//! The program at both ends ([`examples/l7-ends`]), and what it finds.
+//! The program at both ends (`examples/l7-ends`), and what it finds.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
