@@ -62,7 +62,7 @@ fn every_field_is_shown_or_refused_or_named_as_neither() -> Result<()> {
         for field in &fields {
             let why = |field: &str| refused.iter().find(|(refused, _)| covers(refused, field)).map(|(_, why)| *why);
             let is_known = |field: &String| why(field).is_some() || cases_of(&by_field, field).is_some();
-            let twin = std::iter::successors(twin(field), |of| twin(of)).find(is_known);
+            let twin = std::iter::successors(twin(field), |of| twin(of.as_str())).find(is_known);
             let why = why(field);
             match (cases_of(&by_field, field), why) {
                 (Some(cases), None) => writeln!(page, "| `{field}` | {} |", cases.join(", "))?,
@@ -117,7 +117,7 @@ fn cases_of(by_field: &BTreeMap<&str, Vec<String>>, field: &str) -> Option<Vec<S
 }
 
 /// The field that says for a whole service what this one says for a subset or a port of it.
-fn twin(field: &String) -> Option<String> {
+fn twin(field: &str) -> Option<String> {
     let parts = ["spec.subsets[].trafficPolicy.", "spec.trafficPolicy.portLevelSettings[]."];
     parts.iter().find_map(|part| Some(format!("spec.trafficPolicy.{}", field.strip_prefix(part)?)))
 }

@@ -127,12 +127,7 @@ async fn relay(exchange: &mut Exchange, parts: Parts, body: Body) -> Result<Repl
     }
     let rules = Arc::clone(in_force.rules(connection.to.service()));
     let mut head = Head::read(parts, in_force.config.path_normalization, &connection.host())?;
-    introduce(&mut head, connection.client.address.ip());
-    if let Some(report) = &mut exchange.record.observer {
-        report.trace(&mut head.parts.headers);
-    }
-    exchange.record.facts.request_id =
-        exchange.worker.log.as_ref().and_then(|_| text(&head.parts.headers, &REQUEST_ID));
+    exchange.introduce(&mut head);
     let client = connection.client.view();
     let governing = in_force.governing(&connection);
     let (permit, body) = judge(exchange, &governing, &mut head, body).await?;
@@ -337,6 +332,17 @@ impl Exchange {
             facts.client = self.connection.client.address.to_string();
         }
         facts.is_grpc
+    }
+
+    /// Names the request, to its log and traces as to whoever gets it.
+    fn introduce(&mut self, head: &mut Head) {
+        introduce(head, self.connection.client.address.ip());
+        if let Some(report) = &mut self.record.observer {
+            report.trace(&mut head.parts.headers);
+        }
+        if self.worker.log.is_some() {
+            self.record.facts.request_id = text(&head.parts.headers, &REQUEST_ID);
+        }
     }
 
     /// Takes down where the request goes.
