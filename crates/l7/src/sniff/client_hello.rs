@@ -59,7 +59,8 @@ fn handshake(bytes: &[u8]) -> Option<(Vec<u8>, bool)> {
         reader.take(3)?;
         let Some(length) = reader.length(2) else { return Some((gathered, false)) };
         if length == 0 || length > MAX_RECORD {
-            return None;
+            // What came before it may be a whole hello, as it was before this came.
+            return (!gathered.is_empty()).then_some((gathered, true));
         }
         let there = reader.0.len().min(length);
         gathered.extend_from_slice(reader.take(there)?);
@@ -173,6 +174,13 @@ mod tests {
             split.extend(part);
         }
         assert_eq!(read(&split), Hello::Tls(Some("a.example".to_owned())));
+    }
+
+    #[test]
+    fn what_follows_a_hello_changes_nothing() {
+        for after in [&[HANDSHAKE, 3, 1, 0, 0][..], &[HANDSHAKE, 3, 1, 0xff, 0xff, 1], &[20, 3, 3, 0, 1, 1], b"x"] {
+            assert_eq!(read(&[&hello(Some("a.example")), after].concat()), Hello::Tls(Some("a.example".to_owned())));
+        }
     }
 
     #[test]
