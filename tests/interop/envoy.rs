@@ -9,7 +9,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use ambit_tests::{
-    Behaviour, Connection, Mesh, Netns, Outcome, Pod, PodSpec, Process, Server, ask, envoy_binary, until,
+    Behaviour, Connection, Mesh, Netns, Outcome, Pod, PodSpec, Process, Server, ask, envoy_binary, envoy_tls, until,
 };
 
 use crate::certificate;
@@ -108,7 +108,7 @@ fn server(folder: &str) -> Value {
     let tls = json!({
         "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
         "require_client_certificate": true,
-        "common_tls_context": tls(folder, "spiffe://cluster.local/ns/shop/sa/client"),
+        "common_tls_context": envoy_tls(folder, "spiffe://cluster.local/ns/shop/sa/client"),
     });
     let application = json!({"name": "application", "load_assignment": endpoint("application", "127.0.0.1", PORT)});
     let chain = json!({
@@ -131,7 +131,7 @@ fn client(folder: &str, web: &Pod) -> Value {
     });
     let tls = json!({
         "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
-        "common_tls_context": tls(folder, &web.identity()),
+        "common_tls_context": envoy_tls(folder, &web.identity()),
     });
     let http2 = json!({
         "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
@@ -147,22 +147,6 @@ fn client(folder: &str, web: &Pod) -> Value {
     json!({
         "listeners": [{"name": "entry", "address": address("127.0.0.1", ENTRY), "filter_chains": [chain]}],
         "clusters": [tunnel],
-    })
-}
-
-/// Own certificate, TLS 1.3 with HTTP/2 inside, and who must be at the other end.
-fn tls(folder: &str, peer: &str) -> Value {
-    json!({
-        "tls_params": {"tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3"},
-        "alpn_protocols": ["h2"],
-        "tls_certificates": [{
-            "certificate_chain": {"filename": format!("{folder}/chain.pem")},
-            "private_key": {"filename": format!("{folder}/key.pem")},
-        }],
-        "validation_context": {
-            "trusted_ca": {"filename": format!("{folder}/roots.pem")},
-            "match_typed_subject_alt_names": [{"san_type": "URI", "matcher": {"exact": peer}}],
-        },
     })
 }
 

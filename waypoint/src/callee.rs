@@ -4,7 +4,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ambit_l7::grpc;
 use ambit_model::ServiceKey;
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use http::{Request, StatusCode, header};
@@ -81,7 +80,7 @@ impl Callee<'_> {
         if answer.head.status != StatusCode::OK {
             return Err(CallError::Status(answer.head.status));
         }
-        match grpc::status(&answer.trailers).or_else(|| grpc::status(&answer.head.headers)) {
+        match answer.grpc_status() {
             Some(0) => Ok(A::decode(unframed(answer.body)?)?),
             status => Err(CallError::GrpcStatus(status)),
         }

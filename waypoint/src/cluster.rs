@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use ambit_compile::{Issue, L7Delta, L7Options, L7Services, L7Store};
 use ambit_identity::{Roots, TrustBundle};
-use ambit_model::{Service, ServiceKey};
+use ambit_model::{Labels, Service, ServiceKey};
 use ambit_resources::ObjectId;
 use ambit_state::Snapshot;
 use ambit_telemetry::AgentMetrics;
@@ -85,23 +85,26 @@ impl Cluster {
         if !all_said || (self.l7.is_some() && self.mesh.is_settled()) {
             return;
         }
-        // Some objects are for waypoints of certain labels. A pod has none here before it has its address.
-        let own = self.name.pod.as_ref().map(|pod| self.mesh.labels(pod).cloned());
-        if self.l7.is_none() && own == Some(None) {
-            return;
-        }
-        let labels = own.flatten().unwrap_or_default();
+        let Some(mut l7) = self.l7.take().or_else(|| self.begin()) else { return };
         let before = self.outlet.current();
         let Pending { snapshot, inputs, services } = self.mesh.settle(&before.snapshot);
         let own = self.name.find(&snapshot);
-        let l7 = self.l7.get_or_insert_with(|| {
-            let (waypoint, root_namespace) = (self.name.gateway.clone(), Arc::clone(&self.root_namespace));
-            L7Store::new(L7Options { waypoint, labels, root_namespace, ..L7Options::default() })
-        });
         self.outlet.told(&inputs);
         let delta = l7.apply(inputs, services, &Services(&snapshot));
         self.outlet.publish(Arc::new(snapshot), Arc::new(l7.config()), own);
+        self.l7 = Some(l7);
         self.say(delta);
+    }
+
+    /// Where objects are compiled. Some are for waypoints of certain labels, and a pod has none here before it has its
+    /// address: nothing is begun before that.
+    fn begin(&self) -> Option<L7Store> {
+        let labels = match &self.name.pod {
+            Some(pod) => self.mesh.labels(pod)?.clone(),
+            None => Labels::default(),
+        };
+        let (waypoint, root_namespace) = (self.name.gateway.clone(), Arc::clone(&self.root_namespace));
+        Some(L7Store::new(L7Options { waypoint, labels, root_namespace, ..L7Options::default() }))
     }
 
     /// Users are told by the control plane, in their objects; this is for who looks after the waypoint.

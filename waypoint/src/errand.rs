@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ambit_l7::{TlsMode, TrafficPolicy};
+use ambit_l7::{TlsMode, TrafficPolicy, grpc};
 use ambit_model::{
     Addresses, Application, Identity, Labels, PeerAddr, Service, ServicePorts, TunnelProtocol, WaypointFailure,
     Workload, WorkloadKind, WorkloadUid,
@@ -43,6 +43,13 @@ pub(crate) struct Answer {
     pub(crate) head: Parts,
     pub(crate) body: Bytes,
     pub(crate) trailers: HeaderMap,
+}
+
+impl Answer {
+    /// The status of gRPC: in the trailers, or in the head where nothing else came.
+    pub(crate) fn grpc_status(&self) -> Option<u8> {
+        grpc::status(&self.trailers).or_else(|| grpc::status(&self.head.headers))
+    }
 }
 
 /// Why there is no answer.

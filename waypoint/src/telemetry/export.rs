@@ -254,8 +254,7 @@ async fn send(
     if !answer.head.status.is_success() {
         return Err(ExportError::Status(answer.head.status));
     }
-    let status = || ambit_l7::grpc::status(&answer.trailers).or_else(|| ambit_l7::grpc::status(&answer.head.headers));
-    match is_grpc.then(status) {
+    match is_grpc.then(|| answer.grpc_status()) {
         None | Some(Some(0)) => Ok(()),
         Some(status) => Err(ExportError::GrpcStatus(status)),
     }

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use ambit_tests::{Netns, Process};
+use ambit_tests::{Netns, Process, envoy_tls};
 use anyhow::Result;
 use serde_json::{Value, json};
 
@@ -87,7 +87,7 @@ fn terminate(folder: &str) -> Value {
     let tls = json!({
         "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
         "require_client_certificate": true,
-        "common_tls_context": tls(folder, "spiffe://cluster.local/ns/shop/sa/client"),
+        "common_tls_context": envoy_tls(folder, "spiffe://cluster.local/ns/shop/sa/client"),
     });
     let chain = json!({
         "filters": [{"name": "http", "typed_config": http}],
@@ -139,7 +139,7 @@ fn connection_manager(name: &str, routes: &Value) -> Value {
 fn tunnel(folder: &str) -> Value {
     let tls = json!({
         "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
-        "common_tls_context": tls(folder, "spiffe://cluster.local/ns/shop/sa/web"),
+        "common_tls_context": envoy_tls(folder, "spiffe://cluster.local/ns/shop/sa/web"),
     });
     let mut cluster = cluster("tunnel", &address(SERVER, 15008));
     speaks(&mut cluster, "http2_protocol_options");
@@ -178,22 +178,6 @@ fn speaks(cluster: &mut Value, options: &str) {
 fn cluster(name: &str, address: &Value) -> Value {
     let endpoints = json!([{"lb_endpoints": [{"endpoint": {"address": address}}]}]);
     json!({"name": name, "load_assignment": {"cluster_name": name, "endpoints": endpoints}})
-}
-
-/// Own certificate, TLS 1.3 with HTTP/2 inside, and who must be at the other end.
-fn tls(folder: &str, peer: &str) -> Value {
-    json!({
-        "tls_params": {"tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3"},
-        "alpn_protocols": ["h2"],
-        "tls_certificates": [{
-            "certificate_chain": {"filename": format!("{folder}/chain.pem")},
-            "private_key": {"filename": format!("{folder}/key.pem")},
-        }],
-        "validation_context": {
-            "trusted_ca": {"filename": format!("{folder}/roots.pem")},
-            "match_typed_subject_alt_names": [{"san_type": "URI", "matcher": {"exact": peer}}],
-        },
-    })
 }
 
 fn address(ip: &str, port: u16) -> Value {
