@@ -26,6 +26,9 @@ pub enum ConflistError {
     /// It is not what its name says.
     #[error("not a network configuration")]
     Json(#[from] serde_json::Error),
+    /// JSON, but a list of values where fields have names.
+    #[error("not an object")]
+    NoObject,
     /// A list of nothing, or of ours alone: there is no network to stand behind.
     #[error("no plugin in it makes a network")]
     Empty,
@@ -116,11 +119,16 @@ pub fn from_single(plugin: &str, entry: &str) -> Result<String, ConflistError> {
         #[serde(rename = "type")]
         _kind: String,
     }
-    let single: Single = serde_json::from_str(plugin)?;
+    let single: Single = object(plugin)?;
     let name = Value::from(single.name.filter(|name| !name.is_empty()).ok_or(ConflistError::NoName)?);
     let version = single.version.map(|version| format!("  \"cniVersion\": {},\n", Value::from(version)));
     let (version, plugin) = (version.unwrap_or_default(), plugin.trim());
     Ok(format!("{{\n{version}  \"name\": {name},\n  \"plugins\": [\n{plugin},\n{entry}\n  ]\n}}\n"))
+}
+
+/// Reads an object. serde takes an array of the values for one too, and no runtime does.
+fn object<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, ConflistError> {
+    if text.trim_start().starts_with('{') { Ok(serde_json::from_str(text)?) } else { Err(ConflistError::NoObject) }
 }
 
 /// Where the plugins of a list stand in its text.
@@ -145,14 +153,14 @@ impl Chain {
             #[serde(rename = "type")]
             kind: String,
         }
-        let parsed: List<'_> = serde_json::from_str(list)?;
+        let parsed: List<'_> = object(list)?;
         let link = |raw: &&RawValue| {
-            let plugin: Plugin = serde_json::from_str(raw.get())?;
+            let plugin: Plugin = object(raw.get())?;
             // A raw value is a part of the text it was read from.
             let start = raw.get().as_ptr().addr() - list.as_ptr().addr();
             Ok(Link { at: start..start + raw.get().len(), ours: plugin.kind == PLUGIN })
         };
-        let links: Vec<_> = parsed.plugins.iter().map(link).collect::<Result<_, serde_json::Error>>()?;
+        let links: Vec<_> = parsed.plugins.iter().map(link).collect::<Result<_, ConflistError>>()?;
         if links.is_empty() { Err(ConflistError::Empty) } else { Ok(Self { links }) }
     }
 

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use super::Tally;
+use super::{Args, Tally};
 use crate::{
     command::{self, cargo, program},
     workspace,
@@ -31,8 +31,8 @@ const RUSTFLAGS: [&str; 9] = [
     "-Cdebuginfo=1",
 ];
 
-/// Runs each target for `seconds`; one test a target.
-pub(super) fn run(seconds: u32) -> Result<Tally> {
+/// Runs each target for a while; one test a target.
+pub(super) fn run(args: &Args) -> Result<Tally> {
     let target_dir = workspace::target_dir()?.join("fuzz");
     let fuzz = workspace::root().join("fuzz");
     let mut build = cargo();
@@ -45,7 +45,7 @@ pub(super) fn run(seconds: u32) -> Result<Tally> {
     command::run(&mut build)
         .context("building the fuzz targets (after a change of dependencies: `cargo update --workspace` in fuzz/)")?;
     let programs = target_dir.join(TARGET).join("release");
-    targets(&fuzz)?.iter().map(|name| run_target(name, &programs, &fuzz, seconds)).sum()
+    targets(&fuzz)?.iter().map(|name| run_target(name, &programs, &fuzz, args)).sum()
 }
 
 /// The file names in `fuzz/src/bin`.
@@ -60,7 +60,7 @@ fn targets(fuzz: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-fn run_target(name: &str, programs: &Path, fuzz: &Path, seconds: u32) -> Result<Tally> {
+fn run_target(name: &str, programs: &Path, fuzz: &Path, args: &Args) -> Result<Tally> {
     let found = scratch(programs, "corpus", name)?;
     let artifacts = scratch(programs, "artifacts", name)?;
     let mut target = program(programs.join(name));
@@ -68,7 +68,7 @@ fn run_target(name: &str, programs: &Path, fuzz: &Path, seconds: u32) -> Result<
         // What is found goes to the first folder, so that the seeds stay as they are.
         .arg(&found)
         .arg(fuzz.join("seeds").join(name))
-        .arg(format!("-max_total_time={seconds}"))
+        .args([format!("-max_total_time={}", args.seconds), format!("-seed={}", args.seed)])
         .arg(format!("-artifact_prefix={}/", artifacts.display()))
         .args(["-timeout=5", "-rss_limit_mb=2048", "-max_len=16384", "-verbosity=0"]);
     // What libFuzzer tells of a good run is of use to no one.

@@ -140,6 +140,8 @@ fn what_is_no_list_is_left_alone() {
         r#"{"plugins":[]}"#,
         r#"{"plugins":[{}]}"#,
         r#"{"plugins":["bridge"]}"#,
+        r#"{"plugins":[["bridge"]]}"#,
+        r#"[[{"type":"bridge"}]]"#,
         r#"{"plugins":[{"type":"a"}],"plugins":[{"type":"b"}]}"#,
         r#"{"plugins":[{"type":"bridge"}]} trailing"#,
         r#"{"plugins":[{"type":"bridge"}]"#,
@@ -167,7 +169,9 @@ fn one_plugin_becomes_the_list_that_runtimes_make_of_it() {
 
     let unversioned = from_single(r#"{"name":"n","type":"ptp"}"#, &ours()).unwrap();
     assert_eq!(serde_json::from_str::<Value>(&unversioned).unwrap().get("cniVersion"), None);
-    for text in [r#"{"name":"n"}"#, r#"{"type":"ptp"}"#, r#"{"name":"","type":"ptp"}"#, "{", KINDNET] {
+    let a_list_of_values = r#"["0.4.0","n","ptp"]"#;
+    for text in [r#"{"name":"n"}"#, r#"{"type":"ptp"}"#, r#"{"name":"","type":"ptp"}"#, a_list_of_values, "{", KINDNET]
+    {
         assert!(from_single(text, &ours()).is_err(), "{text}");
     }
 }
