@@ -3,6 +3,8 @@
 //!
 //! They are read, again and again, and not watched: who may watch or list Secrets may have all of a namespace, and
 //! this needs no more than those that are named.
+//!
+//! Unknown is not gone: what cannot be read, or not yet, a waypoint that has it keeps.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,8 +12,8 @@ use std::time::Duration;
 
 use ambit_model::GatewayKey;
 use ambit_resources::{Kind, ObjectId};
-use ambit_xds::Cache;
 use ambit_xds::proto::config;
+use ambit_xds::{Cache, Entry};
 use bytes::Bytes;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{Api, Client};
@@ -49,15 +51,40 @@ impl Use {
     }
 }
 
+/// What each waypoint is told of each credential; `None` of one that is not there.
+type Known = BTreeMap<(GatewayKey, ObjectId), Option<Bytes>>;
+
+/// Others are wanted now. Hands back what is to be published of that before they are read: of what has come nobody
+/// knows whether it is there.
+pub(crate) fn want(wanted: &watch::Sender<Wanted>, now: Wanted) -> Vec<Entry> {
+    let pairs = |wanted: &Wanted| -> BTreeSet<_> {
+        let of = |(key, all): (&GatewayKey, &BTreeSet<(ObjectId, Use)>)| {
+            all.iter().map(|(id, _)| (key.clone(), id.clone())).collect::<Vec<_>>()
+        };
+        wanted.iter().flat_map(of).collect()
+    };
+    if *wanted.borrow() == now {
+        return Vec::new();
+    }
+    let (now, before) = (pairs(&now), pairs(&wanted.send_replace(now)));
+    let come = now
+        .difference(&before)
+        .map(|(waypoint, id)| Entry::unknown_object(waypoint, id.kind.word(), &id.namespace, &id.name));
+    let gone = before
+        .difference(&now)
+        .map(|(waypoint, id)| Entry::removed_object(waypoint, id.kind.word(), &id.namespace, &id.name));
+    come.chain(gone).collect()
+}
+
 /// Reads credentials, and tells of them.
 pub(crate) struct Credentials {
     client: Client,
     cache: Arc<Cache>,
     review: Arc<Inbox>,
     wanted: watch::Receiver<Wanted>,
-    /// What was read last; nothing of what is not there.
-    known: BTreeMap<ObjectId, Map<String, Value>>,
-    told: BTreeMap<(GatewayKey, ObjectId), Bytes>,
+    /// What was read last, `None` where there was none; nothing of what could not be read yet.
+    known: BTreeMap<ObjectId, Option<Map<String, Value>>>,
+    told: Known,
     /// Those that were said not to be readable.
     refused: BTreeSet<ObjectId>,
 }
@@ -91,60 +118,71 @@ impl Credentials {
         for id in all {
             self.read(id).await;
         }
-        let mut now = BTreeMap::new();
+        let mut now = Known::new();
         for (waypoint, ids) in wanted {
             // What is also to be shown comes last.
-            let known = ids.into_iter().filter_map(|(id, of)| Some((object(&id, of, self.known.get(&id)?), id)));
-            now.extend(known.map(|(json, id)| ((waypoint.clone(), id), json)));
+            let known = ids.into_iter().filter_map(|(id, of)| {
+                let data = self.known.get(&id)?.as_ref();
+                Some(((waypoint.clone(), id.clone()), data.map(|data| object(&id, of, data))))
+            });
+            now.extend(known);
         }
         self.tell(now);
     }
 
-    /// What cannot be read for a moment stays as it was; what may not be read is not there.
+    /// What cannot be read stays as it was, be it that it may not be read: rights come and go with an upgrade, too.
     async fn read(&mut self, id: ObjectId) {
-        let found = tokio::time::timeout(ANSWER, data(&self.client, &id)).await;
-        let data = match found {
-            Ok(Ok(data)) => data,
-            Ok(Err(kube::Error::Api(status))) if status.code == 403 => {
-                if self.refused.insert(id.clone()) {
-                    tracing::warn!(credential = %id, "may not be read: see waypoint.credentialNamespaces of the chart");
-                }
-                None
-            }
-            Ok(Err(error)) => {
-                tracing::warn!(credential = %id, error = error_chain(&error), "cannot read a credential");
+        let error = match tokio::time::timeout(ANSWER, data(&self.client, &id)).await {
+            Ok(Ok(data)) => {
+                self.refused.remove(&id);
+                self.known.insert(id, data);
                 return;
             }
+            Ok(Err(error)) => error,
             Err(_) => {
                 tracing::warn!(credential = %id, "the API server takes too long to answer for a credential");
                 return;
             }
         };
-        match data {
-            Some(data) => drop(self.known.insert(id, data)),
-            None => drop(self.known.remove(&id)),
+        if !matches!(&error, kube::Error::Api(status) if status.code == 403) {
+            tracing::warn!(credential = %id, error = error_chain(&error), "cannot read a credential");
+        } else if self.refused.insert(id.clone()) {
+            tracing::warn!(
+                credential = %id,
+                "may not be read: see waypoint.credentialNamespaces of the chart; waypoints go on with what they have",
+            );
         }
     }
 
-    fn tell(&mut self, now: BTreeMap<(GatewayKey, ObjectId), Bytes>) {
-        let message = |id: &ObjectId, json: &Bytes| config::Object {
-            kind: id.kind.word().to_owned(),
-            api_version: "v1".to_owned(),
-            namespace: id.namespace.to_string(),
-            name: id.name.to_string(),
-            json: json.clone(),
+    fn tell(&mut self, now: Known) {
+        let told = |(waypoint, id): &(GatewayKey, ObjectId), json: &Option<Bytes>| Told {
+            waypoint: waypoint.clone(),
+            id: id.clone(),
+            object: json.as_ref().map(|json| message(id, json)),
         };
-        let changed = now.iter().filter(|(key, json)| self.told.get(*key) != Some(*json));
-        let gone = self.told.keys().filter(|key| !now.contains_key(*key));
-        let told = changed.map(|((waypoint, id), json)| (waypoint, id, Some(message(id, json))));
-        let told = told.chain(gone.map(|(waypoint, id)| (waypoint, id, None)));
-        let told: Vec<_> =
-            told.map(|(waypoint, id, object)| Told { waypoint: waypoint.clone(), id: id.clone(), object }).collect();
-        self.told = now;
+        let gone = self.told.keys().filter(|key| !now.contains_key(*key)).map(|key| told(key, &None));
+        let all: Vec<_> = now.iter().map(|(key, json)| told(key, json)).chain(gone).collect();
+        // All of it: what is as it was is no change, and what is gone may not have been told of by this process.
+        self.cache.publish(all.iter().map(Told::entry).collect());
+        let before = std::mem::replace(&mut self.told, now);
+        let differs = |told: &Told| {
+            let key = (told.waypoint.clone(), told.id.clone());
+            before.get(&key).and_then(Option::as_ref) != told.object.as_ref().map(|object| &object.json)
+        };
+        let told: Vec<_> = all.into_iter().filter(differs).collect();
         if !told.is_empty() {
-            self.cache.publish(told.iter().map(Told::entry).collect());
             self.review.put(News { told, ..News::default() }, Vec::new());
         }
+    }
+}
+
+fn message(id: &ObjectId, json: &Bytes) -> config::Object {
+    config::Object {
+        kind: id.kind.word().to_owned(),
+        api_version: "v1".to_owned(),
+        namespace: id.namespace.to_string(),
+        name: id.name.to_string(),
+        json: json.clone(),
     }
 }
 
@@ -182,6 +220,26 @@ mod tests {
     use super::*;
     use crate::fake_api;
 
+    #[test]
+    fn of_what_is_wanted_anew_nobody_knows_and_what_is_wanted_no_more_is_gone() {
+        let waypoint = GatewayKey { namespace: "shop".into(), name: "a".into() };
+        let id = |name: &str| ObjectId { kind: Kind::Secret, namespace: "shop".into(), name: name.into() };
+        let of = |names: &[&str]| -> Wanted {
+            [(waypoint.clone(), names.iter().map(|name| (id(name), Use::Show)).collect())].into()
+        };
+        let (sender, _receiver) = watch::channel(Wanted::new());
+        for (wanted, published) in [
+            (of(&["s", "t"]), vec!["-shop/a/Secret/shop/s", "-shop/a/Secret/shop/t"]),
+            (of(&["s", "t"]), vec![]),
+            (of(&["t", "u"]), vec!["-shop/a/Secret/shop/u", "-shop/a/Secret/shop/s"]),
+            (Wanted::new(), vec!["-shop/a/Secret/shop/t", "-shop/a/Secret/shop/u"]),
+        ] {
+            let entries = want(&sender, wanted.clone());
+            assert_eq!(entries.iter().map(Entry::to_string).collect::<Vec<_>>(), published, "{wanted:?}");
+            assert_eq!(*sender.borrow(), wanted);
+        }
+    }
+
     #[tokio::test]
     async fn credentials_are_read_by_name_and_kept_while_the_api_server_is_away() {
         let answer = Arc::new(Mutex::new(Err((StatusCode::NOT_FOUND, "NotFound"))));
@@ -208,13 +266,15 @@ mod tests {
             (secret(json!({ "tls.key": "YQ==", "password": "Yg==" })), Some(json!({ "tls.key": "YQ==" }))),
             (Err((broken, "InternalError")), Some(json!({ "tls.key": "YQ==" }))),
             (secret(json!({ "tls.key": "Yw==" })), Some(json!({ "tls.key": "Yw==" }))),
+            (Err((forbidden, "Forbidden")), Some(json!({ "tls.key": "Yw==" }))),
+            (Err((StatusCode::NOT_FOUND, "NotFound")), None),
             (Err((forbidden, "Forbidden")), None),
         ] {
             *answer.lock().unwrap() = now.clone();
             credentials.round().await;
             let told = |waypoint| {
                 let told = credentials.told.get(&(waypoint, id.clone()));
-                told.map(|json| serde_json::from_slice::<Value>(json).unwrap()["data"].clone())
+                told.and_then(Option::as_ref).map(|json| serde_json::from_slice::<Value>(json).unwrap()["data"].clone())
             };
             assert_eq!(told(waypoint("a")), expected, "{now:?}");
             assert_eq!(told(waypoint("b")), expected.map(|_| json!({})), "who believes only gets no key");

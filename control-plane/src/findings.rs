@@ -25,6 +25,8 @@ struct Known {
     objects: HashMap<ObjectId, Found>,
     /// Objects whose status does not say what it should.
     overdue: BTreeSet<ObjectId>,
+    /// How often something came or changed.
+    updates: u64,
 }
 
 #[derive(Debug, Default)]
@@ -32,8 +34,9 @@ struct Found {
     said: Said,
     /// None where the status is not ours to write.
     standing: Option<Box<Standing>>,
-    /// Whether what it comes to at waypoints is not known yet: until then there would be less to say than there is.
-    awaited: bool,
+    /// The update since which it is not known yet what it comes to at waypoints: until then there would be less to say
+    /// than there is, or what was true of the version before.
+    awaited: Option<u64>,
     /// What was written last; the watch has yet to show it.
     written: Option<Vec<Value>>,
 }
@@ -79,14 +82,17 @@ pub(crate) struct Reviewed {
 
 impl Findings {
     /// Takes what a batch came to: what arrived, what is to be said about objects now, and whether services are bound
-    /// to their waypoints. At once, so that no status is written of one without the other.
+    /// to their waypoints. At once, so that no status is written of one without the other. Hands back the number of the
+    /// update.
     pub(crate) fn update(
         &self,
         arrivals: Vec<Arrival>,
         issues: Vec<(ObjectId, Vec<Issue>)>,
         bound: Vec<(ObjectId, Option<Condition>)>,
-    ) {
+    ) -> u64 {
         let mut known = self.lock();
+        known.updates += 1;
+        let update = known.updates;
         let mut touched = HashSet::new();
         for Arrival { id, standing, issues, awaited } in arrivals {
             let entry = known.touch(&id, &mut touched);
@@ -94,7 +100,7 @@ impl Findings {
                 entry.said.waypoint = None;
             }
             // Whatever was written, the object shows now: or somebody wrote over it.
-            (entry.standing, entry.awaited, entry.written) = (standing, awaited, None);
+            (entry.standing, entry.awaited, entry.written) = (standing, awaited.then_some(update), None);
             log_new(&entry.said.own, &issues);
             entry.said.own = issues;
         }
@@ -107,15 +113,16 @@ impl Findings {
             known.touch(&id, &mut touched).said.waypoint = bound;
         }
         self.settle(&mut known, &touched);
+        update
     }
 
-    /// Takes what objects come to at waypoints.
-    pub(crate) fn review(&self, reviewed: Vec<Reviewed>) {
+    /// Takes what objects come to at waypoints, as of an update. What has changed since is yet to be reviewed.
+    pub(crate) fn review(&self, reviewed: Vec<Reviewed>, update: u64) {
         let mut known = self.lock();
         let mut touched = HashSet::new();
         for Reviewed { id, waypoints, route, attached } in reviewed {
             let entry = known.touch(&id, &mut touched);
-            entry.awaited = false;
+            entry.awaited = entry.awaited.filter(|since| *since > update);
             entry.said.route = route;
             entry.said.waypoints = waypoints;
             // Of Services it is said elsewhere.
@@ -202,7 +209,7 @@ impl Known {
 
 impl Found {
     fn overdue(&self, id: &ObjectId, now: &str) -> Option<Overdue> {
-        let standing = self.standing.as_ref().filter(|_| !self.awaited)?;
+        let standing = self.standing.as_ref().filter(|_| self.awaited.is_none())?;
         let wanted = self.said.wanted(id.kind, standing, "");
         // In whichever order: others sort as they like.
         let is_shown = standing
@@ -293,13 +300,27 @@ mod tests {
         let findings = Findings::default();
         let mut arrivals = arrival(1, &json!([]));
         arrivals.iter_mut().for_each(|arrival| arrival.awaited = true);
-        findings.update(arrivals, vec![], vec![]);
+        let first = findings.update(arrivals, vec![], vec![]);
         assert!(findings.overdue("now").is_empty());
         let waypoint = GatewayKey { namespace: "shop".into(), name: "wp".into() };
-        let (waypoints, route) = ([(waypoint, error())].into(), RouteStatus::default());
-        findings.review(vec![Reviewed { id: id(), waypoints, route, attached: None }]);
+        let reviewed = |issues: Vec<Issue>| {
+            let (waypoints, route) = ([(waypoint.clone(), issues)].into(), RouteStatus::default());
+            vec![Reviewed { id: id(), waypoints, route, attached: None }]
+        };
+        findings.review(reviewed(error()), first);
+        assert_eq!(shown(&findings.overdue("now").pop().unwrap())[0]["status"], "False");
+        // The next version comes while the one before it is still reviewed.
+        let mut arrivals = arrival(2, &json!([]));
+        arrivals.iter_mut().for_each(|arrival| arrival.awaited = true);
+        let second = findings.update(arrivals, vec![], vec![]);
+        findings.review(reviewed(error()), first);
+        assert!(findings.overdue("now").is_empty(), "that was not about the version which is there");
+        findings.review(reviewed(vec![]), second);
         let overdue = findings.overdue("now").pop().unwrap();
-        assert_eq!(shown(&overdue)[0]["status"], "False");
+        assert_eq!(
+            (&shown(&overdue)[0]["status"], &shown(&overdue)[0]["observedGeneration"]),
+            (&json!("True"), &json!(2))
+        );
     }
 
     #[test]

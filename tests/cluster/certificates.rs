@@ -10,7 +10,7 @@ use ambit_identity::{CaOptions, NewRoot};
 use ambit_tests::cluster::{Agent, Namespace, Node, PATIENCE, Pod, SYSTEM, apply, kubectl, object};
 use ambit_tests::until;
 
-use crate::{mesh, traffic::Loaded};
+use crate::{mesh, traffic::Loaded, waypoints};
 
 /// Renewed every five seconds.
 const LIFETIME: &str = "certificates.lifetimeSeconds=10";
@@ -23,6 +23,23 @@ fn neither_renewal_nor_a_new_root_fails_a_request() -> Result<()> {
         let traffic = Loaded::prepare("rotation")?;
         traffic.undisturbed_by(|| renewals(&traffic.clients[0], 3))?;
         traffic.undisturbed_by(|| new_root(&traffic))
+    })();
+    mesh::install(&[])?;
+    rotated
+}
+
+#[test]
+fn a_new_root_fails_no_request_through_a_waypoint() -> Result<()> {
+    mesh::with_gateway_api()?;
+    mesh::install(&[LIFETIME])?;
+    let rotated = (|| {
+        let traffic = waypoints::behind_a_waypoint("rotation-waypoint")?;
+        let waypoint = traffic.shop.pods("gateway.networking.k8s.io/gateway-name=waypoint")?;
+        let waypoint = waypoint.first().context("no pod of the waypoint")?;
+        let before = own_serial(waypoint)?;
+        traffic.undisturbed_by(|| new_root(&traffic))?;
+        ensure!(own_serial(waypoint)? != before, "the waypoint was not certified anew");
+        Ok(())
     })();
     mesh::install(&[])?;
     rotated
@@ -83,6 +100,13 @@ fn renewals(pod: &Pod, count: usize) -> Result<()> {
     Ok(())
 }
 
+/// The serial number of a waypoint's own certificate.
+fn own_serial(waypoint: &Pod) -> Result<String> {
+    let dump: Value = serde_json::from_str(&waypoint.admin("/config_dump")?)?;
+    let serial = dump.pointer("/certificates/certificates/0/serial").and_then(Value::as_str);
+    Ok(serial.context("a waypoint without a certificate")?.to_owned())
+}
+
 fn identity(pod: &Pod) -> String {
     format!("spiffe://cluster.local/ns/{}/sa/{}", pod.namespace(), pod.name())
 }
@@ -99,10 +123,10 @@ fn new_root(traffic: &Loaded) -> Result<()> {
     patch(&json!({"root-cert.pem": new.certificate}))?;
     renewals(&traffic.clients[0], 2)?;
     // Whoever comes now knows the new root only.
-    let late = Namespace::meshed("rotation-late")?;
+    let late = Namespace::meshed(&format!("{}-late", traffic.shop.name()))?;
     let [client] = late.start(&[ambit_tests::cluster::client("client", 2)], ["client"])?;
     client.wait_enrolled(true)?;
-    client.wait_answered("http://web.rotation/debug").map(drop)
+    client.wait_answered(&format!("http://web.{}/debug", traffic.shop.name())).map(drop)
 }
 
 /// Agents are told; the file that the kubelet gives them follows within a minute or two, and nobody waits for it.

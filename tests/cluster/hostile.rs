@@ -25,7 +25,7 @@ use ambit_xds::proto::node::PodReport;
 use ambit_xds::proto::node::node_reports_client::NodeReportsClient;
 use ambit_xds::proto::node::pod_report::State;
 
-use crate::control_plane_client::channel;
+use crate::control_plane_client::{channel, control_planes, token};
 use crate::mesh;
 
 #[test]
@@ -162,21 +162,6 @@ fn garbage(ip: Option<IpAddr>, port: u16) {
         // Whatever it says: it must live on.
         stream.read_to_end(&mut Vec::new()).ok();
     }
-}
-
-/// The token of a pod, as the kubelet would mount it.
-fn token(pod: &Pod, account: &str) -> Result<String> {
-    let uid = format!("--bound-object-uid={}", pod.text("/metadata/uid")?);
-    let name = format!("--bound-object-name={}", pod.name());
-    let bound = ["--audience=istio-ca", "--bound-object-kind=Pod", &name, &uid];
-    let token = kubectl(&[&["--namespace", pod.namespace(), "create", "token", account], &bound[..]].concat())?;
-    Ok(token.trim().to_owned())
-}
-
-fn control_planes() -> Result<Vec<Pod>> {
-    let names =
-        kubectl(&["--namespace", SYSTEM, "get", "pods", "--selector=app.kubernetes.io/name=ambitd", "--output=name"])?;
-    Ok(names.lines().filter_map(|line| line.strip_prefix("pod/")).map(|name| Pod::named(SYSTEM, name)).collect())
 }
 
 /// Asks for the certificate of an identity, or for one's own.

@@ -10,8 +10,13 @@ use ambit_tests::until;
 use crate::mesh;
 use crate::traffic::{Loaded, URL};
 
-const GATEWAY: &str = "---\napiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: waypoint}\nspec:\n  \
-    gatewayClassName: istio-waypoint\n  listeners: [{name: mesh, port: 15008, protocol: HBONE}]\n";
+/// A Gateway of waypoints' class.
+fn gateway(name: &str) -> String {
+    format!(
+        "---\napiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {{name: {name}}}\nspec:\n  \
+         gatewayClassName: istio-waypoint\n  listeners: [{{name: mesh, port: 15008, protocol: HBONE}}]\n"
+    )
+}
 
 /// What is made for a Gateway.
 const MADE: [&str; 6] = [
@@ -25,15 +30,21 @@ const MADE: [&str; 6] = [
 
 /// A waypoint in a namespace, as soon as it is told to be ready.
 fn deploy(shop: &Namespace) -> Result<()> {
-    shop.apply(GATEWAY)?;
-    let programmed = shop.kubectl(&["wait", "gateway/waypoint", "--for=condition=Programmed", "--timeout=90s"]);
+    deploy_as(shop, "waypoint")
+}
+
+/// The same by another name.
+pub(crate) fn deploy_as(shop: &Namespace, name: &str) -> Result<()> {
+    shop.apply(&gateway(name))?;
+    let gateway = format!("gateway/{name}");
+    let programmed = shop.kubectl(&["wait", &gateway, "--for=condition=Programmed", "--timeout=90s"]);
     programmed
         .map(drop)
         .map_err(|error| error.context(shop.kubectl(&["describe", "pods,deployments"]).unwrap_or_default()))
 }
 
 /// Puts all of a namespace behind its waypoint.
-fn bind(shop: &Namespace) -> Result<()> {
+pub(crate) fn bind(shop: &Namespace) -> Result<()> {
     kubectl(&["label", "--overwrite", "namespace", shop.name(), "istio.io/use-waypoint=waypoint"]).map(drop)
 }
 
@@ -47,7 +58,7 @@ fn routed(service: &str, header: &str) -> String {
 }
 
 /// The status of an answer.
-fn status(from: &Pod, url: &str) -> Result<String> {
+pub(crate) fn status(from: &Pod, url: &str) -> Result<String> {
     let script = format!("wget -S -O /dev/null {url} 2>&1 || true");
     let said = from.exec(&["sh", "-c", &script])?;
     let line = said.lines().find_map(|line| line.trim().strip_prefix("HTTP/1.1 "));
@@ -185,7 +196,7 @@ fn a_waypoint_is_told_of_what_concerns_it_only() -> Result<()> {
 }
 
 /// A namespace with load, all of it through a waypoint.
-fn behind_a_waypoint(name: &str) -> Result<Loaded> {
+pub(crate) fn behind_a_waypoint(name: &str) -> Result<Loaded> {
     let traffic = Loaded::prepare(name)?;
     traffic.shop.apply(&routed("web", "through-the-waypoint"))?;
     deploy(&traffic.shop)?;

@@ -19,6 +19,8 @@ mod ipv6;
 mod lifecycle;
 mod limits_and_ends;
 mod named_ports;
+mod names;
+mod nearness;
 mod network_policy;
 mod occupied_ports;
 mod paths;

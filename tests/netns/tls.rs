@@ -81,7 +81,8 @@ fn a_tunnel_leads_to_its_own_pod_only() -> Result<()> {
         (Method::CONNECT, shop.client.at(PORT).to_string(), 400),
         (Method::CONNECT, shop.service.to_string(), 400),
         (Method::CONNECT, "127.0.0.1:8080".to_owned(), 400),
-        (Method::CONNECT, "web.shop.svc.cluster.local:80".to_owned(), 400),
+        (Method::CONNECT, "other.shop.svc.cluster.local:80".to_owned(), 400),
+        (Method::CONNECT, "web.shop.svc.cluster.local:8080".to_owned(), 400),
         (Method::CONNECT, shop.web.at(15001).to_string(), 400),
         (Method::CONNECT, shop.web.at(15008).to_string(), 400),
         (Method::CONNECT, nobody.to_string(), 503),
@@ -93,6 +94,10 @@ fn a_tunnel_leads_to_its_own_pod_only() -> Result<()> {
         assert_eq!(answer, Answer::Status(status), "{method} {target}");
     }
     assert!(shop.server.peers().is_empty());
+    // As clients of another network ask, who know its service's name alone.
+    let ask_for = (Method::CONNECT, "web.shop.svc.cluster.local:80");
+    let answer = request(&shop.plain.netns(), shop.web.at(15008), Some(&credentials), ask_for)?;
+    assert!(matches!(answer, Answer::Served(_)), "{answer:?}");
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! Services behind a waypoint: how clients reach it, and what it may say of them at the destination.
 
+mod canary;
 mod stand_in;
 
 use std::net::{IpAddr, SocketAddr};
@@ -32,10 +33,7 @@ impl Guarded {
     /// With annotations of the namespace.
     fn with(annotations: &Value) -> Result<Self> {
         let mut shop = Shop::closed()?;
-        let waypoint = PodSpec::new("shop", "wp", 2)
-            .label("istio.io/dataplane-mode", "none")
-            .label("networking.istio.io/tunnel", "http");
-        let waypoint = shop.mesh.pod(waypoint)?;
+        let waypoint = shop.mesh.pod(waypoint_pod("wp"))?;
         shop.mesh.config.write("waypoint.yaml", &gateway())?;
         shop.mesh.config.write("namespace-shop.yaml", &namespace(annotations))?;
         shop.mesh.start()?;
@@ -61,9 +59,17 @@ fn namespace(annotations: &Value) -> String {
     json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}).to_string()
 }
 
+fn waypoint_pod(name: &str) -> PodSpec {
+    PodSpec::new("shop", name, 2).label("istio.io/dataplane-mode", "none").label("networking.istio.io/tunnel", "http")
+}
+
 /// The Gateway, and the Service of its name.
 fn gateway() -> String {
-    let metadata = json!({"name": "wp", "namespace": "shop"});
+    gateway_of("wp", "10.110.0.99")
+}
+
+fn gateway_of(name: &str, address: &str) -> String {
+    let metadata = json!({"name": name, "namespace": "shop"});
     let gateway = json!({
         "apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway", "metadata": metadata,
         "spec": {
@@ -73,7 +79,7 @@ fn gateway() -> String {
     });
     let service = json!({
         "apiVersion": "v1", "kind": "Service", "metadata": metadata,
-        "spec": {"clusterIP": "10.110.0.99", "selector": {"app": "wp"}, "ports": [{"name": "mesh", "port": 15008}]},
+        "spec": {"clusterIP": address, "selector": {"app": name}, "ports": [{"name": "mesh", "port": 15008}]},
     });
     format!("{gateway}\n---\n{service}\n")
 }
@@ -253,16 +259,7 @@ fn nobody_goes_round_a_waypoint_with_rules() -> Result<()> {
     for from in [&shop.client, &shop.plain] {
         assert_eq!(seen(&from.netns(), to)?, from.ip4(), "without rules a pod may be asked itself");
     }
-    let rules = json!({
-        "apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy",
-        "metadata": {"name": "get-only", "namespace": "shop"},
-        "spec": {
-            "targetRefs": [{"kind": "Service", "group": "", "name": "web"}],
-            "rules": [{"to": [{"operation": {"methods": ["GET"]}}]}],
-        },
-    });
-    let name = format!("converted_waypoint_service_{HOST}_{PORT}");
-    shop.mesh.apply("rules.yaml", &rules.to_string(), &name)?;
+    let name = apply_rules(shop)?;
     for from in [&shop.client, &shop.plain] {
         wait_turned_down(&from.netns(), to)?;
     }
@@ -273,4 +270,20 @@ fn nobody_goes_round_a_waypoint_with_rules() -> Result<()> {
 
     shop.mesh.config.remove("rules.yaml")?;
     wait_answered(&shop.plain.netns(), to)
+}
+
+/// Rules of requests for the service, which only a waypoint can apply; gives the name of what keeps everybody but the
+/// waypoint away.
+fn apply_rules(shop: &mut Shop) -> Result<String> {
+    let rules = json!({
+        "apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy",
+        "metadata": {"name": "get-only", "namespace": "shop"},
+        "spec": {
+            "targetRefs": [{"kind": "Service", "group": "", "name": "web"}],
+            "rules": [{"to": [{"operation": {"methods": ["GET"]}}]}],
+        },
+    });
+    let name = format!("converted_waypoint_service_{HOST}_{PORT}");
+    shop.mesh.apply("rules.yaml", &rules.to_string(), &name)?;
+    Ok(name)
 }

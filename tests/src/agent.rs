@@ -19,7 +19,7 @@ use serde_json::Value;
 pub use access_log::AccessLine;
 pub use metrics::Metrics;
 
-use crate::{Node, Process, World, until};
+use crate::{Node, Process, World, resolving_by, until};
 
 /// How long an agent may take to be ready, to write a log line, to end. Generous: machines are slow.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -35,6 +35,7 @@ pub struct AgentOptions {
     node: Node,
     directory: PathBuf,
     arguments: BTreeMap<String, OsString>,
+    resolv_conf: Option<PathBuf>,
 }
 
 impl AgentOptions {
@@ -50,7 +51,7 @@ impl AgentOptions {
             ("--state".to_owned(), directory.join("state").into()),
             ("--bpffs".to_owned(), world.bpffs().into()),
         ]);
-        Self { node, directory, arguments }
+        Self { node, directory, arguments, resolv_conf: None }
     }
 
     /// The agent of a node of a world in cluster mode, with no control plane named yet and a state of its
@@ -62,6 +63,13 @@ impl AgentOptions {
         let state = options.directory.join(format!("state-{}", options.node.name()));
         options.arguments.insert("--state".to_owned(), state.into());
         options
+    }
+
+    /// Another file in the place of /etc/resolv.conf.
+    #[must_use]
+    pub fn resolving_by(mut self, resolv_conf: PathBuf) -> Self {
+        self.resolv_conf = Some(resolv_conf);
+        self
     }
 
     /// An option with its value, as `("--drain-seconds", "2")`; the last word on each counts.
@@ -89,6 +97,9 @@ impl Agent {
         let mut command = options.node.netns().command(binary);
         for (name, value) in &options.arguments {
             command.arg(name).arg(value);
+        }
+        if let Some(resolv_conf) = &options.resolv_conf {
+            command = resolving_by(resolv_conf, &command);
         }
         let process = Process::start(command, &options.directory, &options.node.name())?;
         Ok(Self { process, options })

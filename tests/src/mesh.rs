@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use crate::{Agent, AgentOptions, ConfigDir, Pod, PodSpec, World, manifest, until};
+use crate::{Agent, AgentOptions, ConfigDir, NameServer, Pod, PodSpec, World, manifest, until};
 
 /// How long an agent may take to have a changed file in force.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -97,6 +97,18 @@ impl Mesh {
         let options = options.iter().fold(defaults, |all, (name, value)| all.option(name, value));
         self.agents.insert(node, Agent::start(options)?);
         self.agent(node)
+    }
+
+    /// Starts an agent on each node that asks this name server, soon again, and waits until both are ready.
+    ///
+    /// # Errors
+    /// Fails, with its log, when one is not ready in time.
+    pub fn start_resolving_by(&mut self, names: &NameServer) -> Result<()> {
+        for node in [1, 2] {
+            let options = AgentOptions::new(&self.world, node, self.config.path()).resolving_by(names.resolv_conf());
+            self.agents.insert(node, Agent::start(options.option("--dns-refresh-seconds", "1"))?);
+        }
+        self.agents.values_mut().try_for_each(Agent::wait_ready)
     }
 
     /// The agent of node 1 or 2.

@@ -29,7 +29,11 @@ pub(crate) use cases;
 
 /// Plays one case.
 pub(crate) fn run(objects: &str, check: impl FnOnce(&mut Shop) -> Result<()>) -> Result<()> {
-    let scene = Scene::with(objects)?;
+    play(Scene::with(objects)?, objects, check)
+}
+
+/// Plays a case in a scene that is there.
+pub(crate) fn play(scene: Scene, objects: &str, check: impl FnOnce(&mut Shop) -> Result<()>) -> Result<()> {
     let client = Client::of(&scene, As::Client)?;
     let stranger = Client::of(&scene, As::Stranger)?;
     let mut shop = Shop { scene, client, stranger };

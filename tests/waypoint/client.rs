@@ -135,6 +135,25 @@ impl Client {
         self.block_on(async { timeout(PATIENCE, exchange).await.context("no bytes")? })
     }
 
+    /// Leads connections that a listener takes to a service's address, while the client waits for anything.
+    pub(crate) fn lead(&self, listener: std::net::TcpListener, to: (Ipv4Addr, u16)) -> Result<()> {
+        listener.set_nonblocking(true)?;
+        let listener = self.block_on(async { tokio::net::TcpListener::from_std(listener) })?;
+        let (tunnel, whose) = (self.tunnel.clone(), self.whose);
+        self.local.spawn_local(async move {
+            while let Ok((mut near, _)) = listener.accept().await {
+                let tunnel = tunnel.clone();
+                tokio::task::spawn_local(async move {
+                    let mut far = open(&tunnel, whose, to).await?;
+                    // How it ends is for both its ends to see.
+                    tokio::io::copy_bidirectional(&mut near, &mut far).await.ok();
+                    anyhow::Ok(())
+                });
+            }
+        });
+        Ok(())
+    }
+
     /// Runs something where its streams live.
     pub(crate) fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
         self.local.block_on(&self.runtime, work)

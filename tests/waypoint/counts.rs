@@ -148,7 +148,7 @@ impl Book {
         Answer {
             code,
             statuses,
-            to_client: vec![pair("x-counted", "yes")],
+            to_client: vec![pair("x-counted", "yes"), pair("content-type", "application/json")],
             to_backend: vec![pair("x-counted", "for you")],
             body: Bytes::from_static(if code == 2 { b"too many" } else { b"" }),
         }

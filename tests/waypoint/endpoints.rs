@@ -11,7 +11,7 @@ use crate::scene::WEB;
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// The client's node is in region r1, that of web-v1 in r2, that of web-v2 in r3.
-fn regions(balancer: &str) -> String {
+pub(crate) fn regions(balancer: &str) -> String {
     let node = |number: u8| {
         format!(
             "---\napiVersion: v1\nkind: Node\nmetadata: {{name: node-{number}, labels: \

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, ensure};
 use http::Method;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::case::{Shop, run, to_web, virtual_service};
 use crate::counts::{ADDRESS, Counts};
@@ -149,12 +150,15 @@ fn a_service_that_counts_is_told_what_counts_and_obeyed() -> Result<()> {
         let first = pay("joe").lands_on("web")?;
         ensure!(first.header("ratelimit") == Some("\"users\";r=1;t=30"), "{:?}", first.headers);
         ensure!(first.header("x-counted") == Some("yes"), "{:?}", first.headers);
+        ensure!(first.header("content-type").is_none(), "the kind of a body that is not there: {:?}", first.headers);
         // Of each of the two domains.
         ensure!(first.seen()["headers"]["x-counted"] == "for you,for you", "{:?}", first.seen());
         pay("joe").lands_on("web")?;
         let over = pay("joe").answers(429)?;
         ensure!(over.header("retry-after") == Some("30"), "{:?}", over.headers);
         ensure!(over.body == "too many", "{:?}", over.body);
+        let kinds: Vec<_> = over.headers.get_all("content-type").iter().collect();
+        ensure!(kinds == ["application/json"], "{:?}", over.headers);
         pay("ann").lands_on("web")?;
         shop.get("/").lands_on("web")?;
         let asked = counts.asked();
@@ -193,4 +197,86 @@ fn a_service_that_does_not_answer_in_time_is_away() -> Result<()> {
         let _listener = shop.scene.netns().run(|| std::net::TcpListener::bind(address))??;
         shop.get("/").answers(500).map(drop)
     })
+}
+
+#[test]
+fn a_page_can_see_that_it_is_limited() -> Result<()> {
+    let cors = to_web("corsPolicy: {allowOrigins: [{exact: 'https://a.example'}], allowMethods: [GET]}");
+    let limit = policy(WEB_SERVICE, "rules: [{name: one, local: {requests: 1, per: 1h}}]");
+    run(&(cors + &limit), |shop: &mut Shop| {
+        let ask = || shop.get("/").with("origin", "https://a.example");
+        ask().lands_on("web")?;
+        let over = ask().answers(429)?;
+        let origins: Vec<_> = over.headers.get_all("access-control-allow-origin").iter().collect();
+        ensure!(origins == ["https://a.example"], "{:?}", over.headers);
+        let stranger = shop.get("/").with("origin", "https://b.example").answers(429)?;
+        ensure!(stranger.header("access-control-allow-origin").is_none(), "{:?}", stranger.headers);
+        Ok(())
+    })
+}
+
+#[test]
+fn operators_see_which_limits_there_are_and_which_count_a_request() -> Result<()> {
+    let rules = "rules: [{name: pays, match: {paths: [{prefix: /pay}]}, key: [{clientIdentity: true}], local: {requests: 2, per: 1h}},
+        {name: rest, local: {requests: 5, per: 1s, burst: 7}, dryRun: true}]";
+    run(&policy("{kind: Service, name: web, sectionName: http}", rules), |shop: &mut Shop| {
+        let (_, routes) = shop.scene.http(15000, "/routes")?;
+        for line in [
+            "- limit: \"shop/limits pays: 2 in 3600s, 2 at once for each client_identity of port 80\"",
+            "- limit: \"shop/limits rest: 5 in 1s, 7 at once, dry run of port 80\"",
+        ] {
+            ensure!(routes.contains(line), "no {line} in {routes}");
+        }
+        for (question, expected) in [
+            ("path=/pay/1", &["limit: shop/limits pays", "limit: shop/limits rest"][..]),
+            ("path=/", &["limit: shop/limits rest"]),
+            ("path=/pay&port=8081", &[]),
+        ] {
+            let (_, told) = shop.scene.http(15000, &format!("/explain?service=web.shop&{question}"))?;
+            let limits: Vec<_> = told.lines().filter(|line| line.starts_with("limit: ")).collect();
+            let is_told = limits.iter().zip(expected).all(|(line, expected)| line.starts_with(expected));
+            ensure!(limits.len() == expected.len() && is_told, "{question}: {told}");
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn what_the_counting_service_tells_the_backend_is_nothing_policies_judge() -> Result<()> {
+    let deny = "---\napiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: told, namespace: shop}\n\
+        spec: {targetRefs: [{kind: Service, name: web}], action: DENY, rules: [{when: [{key: 'request.headers[x-counted]', values: ['*']}]}]}\n";
+    let rules = "[{name: all, global: {descriptors: [{key: all, value: '1'}]}}]";
+    run(&(global("", rules) + deny), |shop: &mut Shop| {
+        let _counts = Counts::start(shop.scene.netns(), 10)?;
+        // One that may go on for long is judged again from its first moment.
+        let long = shop.get("/").with("accept", "text/event-stream").lands_on("web")?;
+        ensure!(long.seen()["headers"]["x-counted"] == "for you", "{:?}", long.seen());
+        shop.get("/").with("x-counted", "for me").answers(403).map(drop)
+    })
+}
+
+#[test]
+fn silence_is_no_way_round_a_limit() -> Result<()> {
+    let limit = policy(WEB_SERVICE, "rules: [{name: one, local: {requests: 1, per: 1h}}]");
+    for (objects, is_answered) in [(limit.as_str(), false), ("", true)] {
+        run(objects, |shop: &mut Shop| {
+            let request = b"GET / HTTP/1.1\r\nhost: web\r\nconnection: close\r\n\r\n";
+            let got = shop.client.block_on(async {
+                let mut stream = shop.client.open((WEB, 82)).await?;
+                // Until the waypoint has decided what this is: it counts as open then.
+                while !shop.scene.http(15020, "/metrics")?.1.contains("istio_tcp_connections_opened_total{") {
+                    tokio::task::yield_now().await;
+                }
+                stream.write_all(request).await?;
+                let mut got = Vec::new();
+                let read = stream.read_to_end(&mut got).await;
+                anyhow::Ok(read.map(|_| String::from_utf8_lossy(&got).into_owned()))
+            })?;
+            let answered = got.as_ref().is_ok_and(|text| text.starts_with("HTTP/1.1 200"));
+            ensure!(answered == is_answered, "{got:?}");
+            // Who does not wait is served.
+            shop.get("/").to(WEB, 82).lands_on("web").map(drop)
+        })?;
+    }
+    Ok(())
 }

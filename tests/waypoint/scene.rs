@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use ambit_tests::{ConfigDir, Netns, Process, run, until, waypoint_binary};
+use ambit_tests::{ConfigDir, NameServer, Netns, Process, resolving_by, run, until, waypoint_binary};
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
@@ -40,19 +40,38 @@ pub(crate) struct Scene {
     config: ConfigDir,
     pub(crate) folder: TempDir,
     backends: Vec<Backend>,
+    /// Whom the waypoint asks for names.
+    pub(crate) names: Option<NameServer>,
 }
 
 impl Scene {
     /// A scene with these objects beside those of every scene, its waypoint ready.
     pub(crate) fn with(objects: &str) -> Result<Self> {
+        Self::start(objects, None)
+    }
+
+    /// The same with a name server, which knows these names below `example`, for the waypoint to ask.
+    pub(crate) fn with_names(objects: &str, names: &[(&str, IpAddr)]) -> Result<Self> {
+        Self::start(objects, Some(names))
+    }
+
+    fn start(objects: &str, names: Option<&[(&str, IpAddr)]>) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let config = ConfigDir::new(folder.path())?;
         config.write("base.yaml", BASE)?;
         config.write("case.yaml", objects)?;
         let netns = namespace()?;
         let backends = PODS.iter().map(|(name, ip)| Backend::start(&netns, name, *ip)).collect::<Result<_>>()?;
-        let waypoint = Process::start(command(&netns, &config, folder.path())?, folder.path(), "waypoint")?;
-        let mut scene = Self { netns, waypoint, config, folder, backends };
+        let mut command = command(&netns, &config, folder.path())?;
+        let mut server = None;
+        if let Some(names) = names {
+            let server = server.insert(NameServer::start(&netns, Ipv4Addr::LOCALHOST.into(), folder.path())?);
+            server.say(names)?;
+            command.args(["--dns-refresh-seconds", "1"]);
+            command = resolving_by(&server.resolv_conf(), &command);
+        }
+        let waypoint = Process::start(command, folder.path(), "waypoint")?;
+        let mut scene = Self { netns, waypoint, config, folder, backends, names: server };
         scene.wait_ready()?;
         Ok(scene)
     }
@@ -73,6 +92,16 @@ impl Scene {
     /// Replaces the objects of the case.
     pub(crate) fn write(&self, objects: &str) -> Result<()> {
         self.config.write("case.yaml", objects)
+    }
+
+    /// Says something of the waypoint in its Gateway's annotation.
+    pub(crate) fn annotate(&self, says: &str) -> Result<()> {
+        let before = "metadata: {name: waypoint, namespace: shop, labels: {istio.io/waypoint-for: all}}";
+        let after = format!(
+            "{}, annotations: {{proxy.istio.io/config: '{says}'}}}}",
+            before.trim_end_matches('}').to_owned() + "}"
+        );
+        self.config.write("base.yaml", &BASE.replace(before, &after))
     }
 
     /// Says of a pod whether it is ready.

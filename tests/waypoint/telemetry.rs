@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::case::{Shop, run};
+use crate::case::{Shop, run, to_web};
 use crate::scene::WEB;
 use crate::sink::{PORT, Sink, attribute};
 
@@ -196,19 +196,52 @@ fn metrics_have_the_labels_and_only_the_metrics_users_want() -> Result<()> {
 }
 
 #[test]
-fn who_says_nothing_has_the_waypoints_own_log_and_who_wants_none_has_none() -> Result<()> {
-    run("", |shop: &mut Shop| {
-        shop.get("/first").lands_on("web")?;
-        let logged = || shop.scene.access_log().contains("GET /first").then_some(());
-        shop.client.until("a line", logged)?;
-        shop.scene.write(&telemetry("", "accessLogging: [{disabled: true}]"))?;
-        let silent = || {
-            let before = shop.scene.access_log();
-            shop.get("/later").lands_on("web").ok()?;
-            shop.get("/later").lands_on("web").ok()?;
-            // The log is written in order: once a later request is silent, so are all after it.
-            (shop.scene.access_log() == before).then_some(())
+fn metrics_of_connections_have_the_labels_and_only_the_metrics_users_want() -> Result<()> {
+    let spec = "metrics: [{overrides: [
+        {match: {metric: TCP_SENT_BYTES}, tagOverrides: {port: {value: 'string(destination.port)'}, source_app: {operation: REMOVE}}},
+        {match: {metric: TCP_RECEIVED_BYTES}, disabled: true}]}]";
+    run(&telemetry("", spec), |shop: &mut Shop| {
+        let read = shop.client.exchange((WEB, 90), b"ping", "web-v1\nping".len())?;
+        ensure!(read.ends_with(b"\nping"), "{read:?}");
+        let metrics = || {
+            let (_, metrics) = shop.scene.http(15020, "/metrics").ok()?;
+            let is_closed =
+                |line: &str| line.starts_with("istio_tcp_connections_closed_total{") && line.ends_with(" 1");
+            metrics.lines().any(is_closed).then_some(metrics)
         };
-        shop.client.until("no lines", silent)
+        let metrics = shop.client.until("the connection is counted", metrics)?;
+        let of = |name: &str| metrics.lines().filter(|line| line.starts_with(name)).collect::<Vec<_>>();
+        let [sent] = of("istio_tcp_sent_bytes_total{")[..] else { anyhow::bail!("{metrics}") };
+        ensure!(sent.contains("port=\"90\"") && !sent.contains("source_app") && sent.ends_with(" 11"), "{sent}");
+        ensure!(of("istio_tcp_received_bytes_total{").is_empty(), "{metrics}");
+        let [opened] = of("istio_tcp_connections_opened_total{")[..] else { anyhow::bail!("{metrics}") };
+        ensure!(opened.contains("source_app=\"client\"") && !opened.contains("port="), "{opened}");
+        Ok(())
+    })
+}
+
+#[test]
+fn who_says_nothing_has_the_waypoints_own_log_and_who_wants_none_has_none() -> Result<()> {
+    let marked = |mark: u8| to_web(&format!("headers: {{response: {{set: {{x-mark: '{mark}'}}}}}}")) + "---\n";
+    run("", |shop: &mut Shop| {
+        // The log is written in order: once a later line is there, all before it are.
+        let logged = |path: &str| shop.client.until("a line", || shop.scene.access_log().contains(path).then_some(()));
+        let change = |mark: u8, more: &str| -> Result<()> {
+            shop.scene.write(&(marked(mark) + more))?;
+            let is_new = || {
+                let answer = shop.get("/changing").send().ok()?;
+                (answer.header("x-mark") == Some(&mark.to_string())).then_some(())
+            };
+            shop.client.until("the change", is_new)
+        };
+        shop.get("/first").lands_on("web")?;
+        logged("/first")?;
+        change(1, &telemetry("", "accessLogging: [{disabled: true}]"))?;
+        shop.get("/unseen").lands_on("web")?;
+        change(2, &telemetry("", "accessLogging: [{providers: [{name: envoy}]}]"))?;
+        shop.get("/last").lands_on("web")?;
+        logged("/last")?;
+        ensure!(!shop.scene.access_log().contains("/unseen"), "a line that nobody wants");
+        Ok(())
     })
 }

@@ -6,6 +6,7 @@ use anyhow::{Result, ensure};
 use http::Method;
 
 use crate::case::{SUBSETS, Shop, cases, destination_rule, to_api, to_web, virtual_service};
+use crate::endpoints::regions;
 use crate::scene::{API, WEB};
 
 cases! {
@@ -80,7 +81,17 @@ cases! {
         shop.get("/").by_stranger().lands_on("api")?;
         shop.get("/").lands_on("web").map(drop)
     };
-    rules_for_gateways ["spec.gateways", "spec.http[].match[].gateways"]
+    objects_for_gateways ["spec.gateways"]
+    virtual_service("gateways: [other/edge], http: [{route: [{destination: {host: api}}]}]") + "---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: web-here, namespace: shop}
+spec: {hosts: [web], gateways: [other/edge, mesh], http: [{match: [{uri: {prefix: /a}}], route: [{destination: {host: api}}]}, {route: [{destination: {host: web}}]}]}
+" => |shop: &mut Shop| {
+        shop.get("/").lands_on("web")?;
+        shop.get("/a").lands_on("api").map(drop)
+    };
+    rules_for_gateways ["spec.http[].match[].gateways"]
     virtual_service("gateways: [mesh, other/edge], http: [
         {match: [{gateways: [other/edge]}], route: [{destination: {host: api}}]},
         {match: [{gateways: [mesh], uri: {prefix: /m}}], route: [{destination: {host: api}}]},
@@ -92,7 +103,10 @@ cases! {
     to_api("name: two, match: [{name: a, statPrefix: x, uri: {exact: /a}}, {uri: {exact: /b}}]") => |shop: &mut Shop| {
         shop.get("/a").lands_on("api")?;
         shop.get("/b").lands_on("api")?;
-        shop.get("/c").lands_on("web").map(drop)
+        shop.get("/c").lands_on("web")?;
+        // A rule's name is the log's.
+        let is_named = |line: &str| line.contains("/b") && line.split(' ').any(|word| word.trim_matches('"') == "two");
+        shop.client.until("the rule's name in the log", || shop.scene.access_log().lines().any(is_named).then_some(()))
     };
     nothing_matches []
     virtual_service("http: [{match: [{uri: {exact: /a}}], route: [{destination: {host: api}}]}]") => |shop: &mut Shop| {
@@ -192,8 +206,8 @@ cases! {
         ensure!(answer.took.as_secs_f64() < 2.5, "two tries of 0.3 s took {:?}", answer.took);
         Ok(())
     };
-    other_hosts_first ["spec.http[].retries.retryIgnorePreviousHosts", "spec.http[].retries.retryRemoteLocalities"]
-    to_web("retries: {attempts: 1, retryOn: 5xx, retryIgnorePreviousHosts: true, retryRemoteLocalities: true}") => |shop: &mut Shop| {
+    other_hosts_first ["spec.http[].retries.retryIgnorePreviousHosts"]
+    to_web("retries: {attempts: 1, retryOn: 5xx, retryIgnorePreviousHosts: true}") => |shop: &mut Shop| {
         for index in 0..10 {
             let key = format!("other-hosts-{index} 1 503");
             shop.get("/").with("x-test-fail", &key).lands_on("web")?;
@@ -201,6 +215,16 @@ cases! {
         let seen = ["web-v1", "web-v2"].map(|name| shop.scene.backend(name).requests());
         ensure!(seen == [10, 10], "each request fails on one and is tried on the other: {seen:?}");
         Ok(())
+    };
+    retries_near []
+    retrying_from_afar("") => |shop: &mut Shop| {
+        shop.get("/").with("x-test-fail-on", "web-v2 503").answers(503)?;
+        ensure!(shop.scene.backend("web-v1").requests() == 0, "it was tried far away");
+        Ok(())
+    };
+    retries_far_away ["spec.http[].retries.retryRemoteLocalities"]
+    retrying_from_afar(", retryRemoteLocalities: true") => |shop: &mut Shop| {
+        shop.get("/").with("x-test-fail-on", "web-v2 503").lands_on("web-v1").map(drop)
     };
     delay ["spec.http[].fault.delay.fixedDelay", "spec.http[].fault.delay.percentage.value"]
     to_web("fault: {delay: {fixedDelay: 0.3s, percentage: {value: 100}}}") => |shop: &mut Shop| {
@@ -256,7 +280,8 @@ cases! {
         let preflight = shop.get("/").method(Method::OPTIONS, "").with("origin", "https://a.example").with("access-control-request-method", "PUT");
         let answer = preflight.answers(200)?;
         ensure!(answer.pod().is_empty(), "the backend was asked");
-        for (name, value) in [("access-control-allow-origin", "https://a.example"), ("access-control-allow-credentials", "true"), ("access-control-max-age", "60")] {
+        for (name, value) in [("access-control-allow-origin", "https://a.example"), ("access-control-allow-credentials", "true"),
+            ("access-control-max-age", "60"), ("access-control-allow-methods", "GET,PUT"), ("access-control-allow-headers", "x-a")] {
             ensure!(answer.header(name) == Some(value), "{name}: {:?}", answer.headers);
         }
         let answer = shop.get("/").with("origin", "https://a.example").lands_on("web")?;
@@ -290,8 +315,8 @@ spec: {http: [{match: [{uri: {prefix: /d/api}}], route: [{destination: {host: ap
         shop.get("/d").lands_on("web")?;
         shop.get("/x").lands_on("web").map(drop)
     };
-    several_of_one_host ["spec.exportTo"]
-    virtual_service("exportTo: ['.'], http: [{match: [{uri: {prefix: /a}}], route: [{destination: {host: api}}]}]") + "---
+    several_of_one_host []
+    virtual_service("http: [{match: [{uri: {prefix: /a}}], route: [{destination: {host: api}}]}]") + "---
 apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: {name: web-rest, namespace: shop}
@@ -299,6 +324,16 @@ spec: {hosts: [web.shop.svc.cluster.local], http: [{route: [{destination: {host:
 " => |shop: &mut Shop| {
         shop.get("/a").lands_on("api")?;
         shop.get("/b").lands_on("web").map(drop)
+    };
+    for_other_namespaces ["spec.exportTo"]
+    virtual_service("exportTo: [other], http: [{route: [{destination: {host: api}}]}]") + "---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: web-here, namespace: shop}
+spec: {hosts: [web], exportTo: ['.'], http: [{match: [{uri: {prefix: /a}}], route: [{destination: {host: api}}]}, {route: [{destination: {host: web}}]}]}
+" => |shop: &mut Shop| {
+        shop.get("/").lands_on("web")?;
+        shop.get("/a").lands_on("api").map(drop)
     };
     tcp ["spec.tcp[].route[].destination.host", "spec.tcp[].route[].weight", "spec.tcp[].match[].port"]
     virtual_service("tcp: [{match: [{port: 90}], route: [{destination: {host: api, port: {number: 90}}, weight: 100}]}]") => |shop: &mut Shop| {
@@ -361,6 +396,14 @@ spec: {hosts: [web.shop.svc.cluster.local], http: [{route: [{destination: {host:
     virtual_service("http: [{route: [{destination: {host: nobody}}]}]") => |shop: &mut Shop| {
         shop.get("/").answers(503).map(drop)
     };
+}
+
+/// Retries, where all of `web` that is near is `web-v2`.
+fn retrying_from_afar(more: &str) -> String {
+    to_web(&format!("retries: {{attempts: 3, retryOn: 5xx, backoff: 1ms{more}}}"))
+        + &regions(
+            "loadBalancer: {localityLbSetting: {failover: [{from: r1, to: r3}]}}, outlierDetection: {consecutive5xxErrors: 50}",
+        )
 }
 
 /// `api` has seen so many requests soon.

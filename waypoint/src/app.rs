@@ -16,7 +16,7 @@ use crate::servers::{self, Shown};
 use crate::telemetry::LogFiles;
 use crate::upstream::Groups;
 use crate::worker::{self, WorkerParts};
-use crate::{listener, outlet};
+use crate::{listener, names, outlet};
 
 /// How long the access log may take to be written at the end.
 const FLUSH: Duration = Duration::from_secs(2);
@@ -77,6 +77,12 @@ pub(crate) async fn run(config: Config, logs: Logs) -> anyhow::Result<ExitCode> 
     let shown = Shown { published: published.clone(), identities: identities.clone() };
     servers::start(&config.servers, shown, &logs, &control)?;
 
+    let looked_up = control.readiness.condition("host names");
+    spawn(
+        "host names",
+        &control.drain,
+        names::look_up(outlet.place(), published.clone(), config.dns_refresh, looked_up),
+    );
     spawn("certificate", &control.drain, feed::certified(published, identities, certificate));
     feed.start(&config, outlet, logs.metrics.agent.clone(), &control);
 

@@ -85,6 +85,10 @@ pub(crate) struct Args {
     #[arg(long, env = "AMBIT_CERTIFICATE_LIFETIME_SECONDS", value_name = "SECONDS", default_value_t = 86_400)]
     pub(crate) certificate_lifetime_seconds: u64,
 
+    /// How soon host names of endpoints are looked up again, in seconds.
+    #[arg(long, env = "AMBIT_DNS_REFRESH_SECONDS", value_name = "SECONDS", default_value_t = 30)]
+    pub(crate) dns_refresh_seconds: u64,
+
     /// How long all goes on after SIGTERM as before, but for readiness and for connections that HTTP/1 keeps open, in
     /// seconds: until the clients' agents know. A second signal ends it at once.
     #[arg(long, env = "AMBIT_NOTICE_SECONDS", value_name = "SECONDS", default_value_t = 0)]
@@ -186,6 +190,8 @@ pub(crate) struct Config {
     pub(crate) workers: WorkerConfig,
     /// Servers of the process itself.
     pub(crate) servers: ServerConfig,
+    /// How soon host names are looked up again.
+    pub(crate) dns_refresh: Duration,
     /// How long all goes on before the drain.
     pub(crate) notice: Duration,
     /// How long a drain may take.
@@ -281,6 +287,7 @@ impl TryFrom<&Args> for Config {
                 },
             },
             servers: ServerConfig { admin: args.admin, metrics: args.metrics, readiness: args.readiness },
+            dns_refresh: Duration::from_secs(args.dns_refresh_seconds.max(1)),
             notice: Duration::from_secs(args.notice_seconds),
             drain: Duration::from_secs(args.drain_seconds),
         })

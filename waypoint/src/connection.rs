@@ -26,6 +26,8 @@ pub(crate) struct Connection {
     pub(crate) target: TunnelTarget,
     /// What that is.
     pub(crate) to: Asked,
+    /// The SHA-256, in hex, of the certificate that proved who asks.
+    pub(crate) certificate: Arc<str>,
 }
 
 /// What is asked for.

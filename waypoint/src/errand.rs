@@ -204,6 +204,8 @@ fn nobody(ip: IpAddr) -> Workload {
         waypoint_failure: WaypointFailure::default(),
         labels: Arc::<Labels>::default(),
         cluster: "".into(),
+        hostname: None,
+        weight: 1,
     };
     Workload {
         uid: WorkloadUid::new(""),

@@ -5,13 +5,16 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ::http::request::Parts;
 use ::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use ambit_l7::{ClientView, ConnectionView, HttpFacts, RequestView, explain_http, normalise};
+use ambit_l7::{
+    AttachedLimit, BadForwardedFor, ClientView, ConnectionView, HttpFacts, RequestView, explain_http, normalise,
+};
 use ambit_model::{Identity, Service};
 use ambit_runtime::http::{Reply, query, query_all, text};
 
 use crate::connection::no_labels;
 use crate::in_force::InForce;
-use crate::policy;
+use crate::rate_limit::Limit;
+use crate::{policy, routes};
 
 /// How it is asked.
 pub(crate) const HELP: &str =
@@ -52,10 +55,12 @@ fn explain(in_force: &InForce, request: &Parts) -> Result<String, &'static str> 
         headers: &question.headers,
         connection: ConnectionView { destination_ip: ip, port, server_name: None },
     };
+    let remote = in_force.config.topology.client(&question.headers);
+    let remote = remote.map_err(|BadForwardedFor| "X-Forwarded-For would be refused")?;
     let client = ClientView {
         identity: question.identity.as_ref(),
         ip: question.ip,
-        remote_ip: question.ip,
+        remote_ip: remote.unwrap_or(question.ip),
         labels: no_labels(),
         namespace: question.identity.as_ref().map(Identity::namespace),
     };
@@ -71,7 +76,7 @@ fn said(in_force: &InForce, service: &Service, view: &RequestView<'_>, client: &
         Ok(()) => writeln!(out, "policy: allowed").ok(),
         Err(reason) => writeln!(out, "policy: denied: {reason}").ok(),
     };
-    if !in_force.is_bound(service.waypoint.as_ref()) {
+    if !in_force.stands_before(service) {
         writeln!(out, "the service is not bound to this waypoint: nobody asks it").ok();
     }
     if rules.http.rules().is_empty() {
@@ -81,6 +86,12 @@ fn said(in_force: &InForce, service: &Service, view: &RequestView<'_>, client: &
     }
     for explanation in explain_http(rules.http.rules(), view, client) {
         writeln!(out, "- {explanation}").ok();
+    }
+    let decided = rules.http.decide(view, client).map(|matched| &matched.rule.origin);
+    let counts =
+        |attached: &AttachedLimit| attached.is_for(view.connection.port, decided) && attached.limit.concerns(&facts);
+    for Limit { attached, .. } in rules.limits.iter().filter(|limit| counts(&limit.attached)) {
+        writeln!(out, "limit: {}", routes::limit(&attached.limit)).ok();
     }
     out
 }

@@ -4,13 +4,14 @@
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use ambit_hbone::TunnelStream;
+use futures::FutureExt as _;
 use http::header::CONNECTION;
 use http::{HeaderValue, StatusCode};
 use hyper::body::Incoming;
@@ -61,14 +62,13 @@ pub(crate) async fn serve_http1(worker: &Rc<Worker>, connection: Rc<Connection>,
     let service = service_fn(|request: http::Request<Incoming>| {
         let exchange = Exchange::new(&served, Downstream::Http1(Rc::clone(&handoff)));
         let announced = worker.drain.announced();
-        Box::pin(async move {
-            let mut answer = request::serve(exchange, request).await;
+        Box::pin(request::serve(exchange, request).map(move |mut answer| {
             // So that the client opens its next connection elsewhere, rather than send a request into this one's end.
             if announced.is_cancelled() && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
                 answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Ok::<_, Infallible>(answer)
-        })
+        }))
     });
     let mut serving = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -120,7 +120,7 @@ pub(crate) async fn serve_http2(worker: &Rc<Worker>, connection: Rc<Connection>,
     let address = served.connection.client.address;
     let service = service_fn(move |mut request: http::Request<Incoming>| {
         let exchange = Exchange::new(&served, Downstream::Http2(hyper::upgrade::on(&mut request)));
-        Box::pin(async move { Ok::<_, Infallible>(request::serve(exchange, request).await) })
+        Box::pin(request::serve(exchange, request).map(Ok::<_, Infallible>))
     });
     let kept = Kept(Rc::new(RefCell::new(stream)));
     let serving = http2::Builder::new(OnThisThread)
@@ -162,6 +162,18 @@ impl AsyncWrite for Kept {
         Pin::new(&mut *self.0.borrow_mut()).poll_write(cx, bytes)
     }
 
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.0.borrow_mut()).poll_write_vectored(cx, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.borrow().is_write_vectored()
+    }
+
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut *self.0.borrow_mut()).poll_flush(cx)
     }
@@ -177,6 +189,7 @@ pub(crate) struct OnThisThread;
 
 impl<F: Future<Output: 'static> + 'static> Executor<F> for OnThisThread {
     fn execute(&self, task: F) {
-        tokio::task::spawn_local(task);
+        // On its way to the runtime a task is moved half a dozen times, and hyper's have more than a kilobyte.
+        tokio::task::spawn_local(Box::pin(task));
     }
 }

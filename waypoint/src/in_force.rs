@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use ambit_l7::{HttpAuthorization, HttpTable, L7Config, RequestView, ServiceRules, TrafficPolicy};
-use ambit_model::{DEFAULT_TRUST_DOMAIN, GatewayAddress, GatewayDestination, Identity, ServiceKey, Workload};
+use ambit_model::{DEFAULT_TRUST_DOMAIN, GatewayAddress, GatewayDestination, Identity, Service, ServiceKey, Workload};
 use ambit_state::Snapshot;
 use smallvec::{SmallVec, smallvec};
 
@@ -155,7 +155,12 @@ impl InForce {
     }
 
     fn is_served(&self, service: &ServiceKey) -> bool {
-        self.snapshot.service(service).is_some_and(|service| self.is_bound(service.waypoint.as_ref()))
+        self.snapshot.service(service).is_some_and(|service| self.stands_before(service))
+    }
+
+    /// Whether this is the waypoint of a service, or the canary of that.
+    pub(crate) fn stands_before(&self, service: &Service) -> bool {
+        service.waypoints().any(|waypoint| self.is_bound(Some(waypoint)))
     }
 
     /// How a service's endpoints are used.

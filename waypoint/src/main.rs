@@ -19,6 +19,7 @@ mod judged;
 mod jwt;
 mod listener;
 mod manifests;
+mod names;
 mod outlet;
 mod plan;
 mod policy;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ambit_compile::{Compiled, Input, Issue, L7Delta, L7Options, L7Services, L7Store, Options, Store};
 use ambit_folder::Manifests;
 use ambit_model::{GatewayKey, Identity, Service, ServiceKey, WorkloadUid};
-use ambit_resources::{Kind, ObjectId, Parsed, TargetRef, parse_file};
+use ambit_resources::{Documents, Kind, ObjectId, Parsed, TargetRef};
 use ambit_runtime::Readiness;
 use ambit_state::Snapshot;
 use ambit_telemetry::AgentMetrics;
@@ -67,6 +67,8 @@ pub(crate) struct Standalone {
     l7_options: L7Options,
     /// The objects of each file. Of one in several, the first file's is in force.
     files: BTreeMap<String, BTreeMap<ObjectId, Parsed>>,
+    /// What was read of each file.
+    documents: BTreeMap<String, Documents>,
     /// The objects of each file that cannot be read, and what they are attached to.
     refused: BTreeMap<String, BTreeMap<ObjectId, Vec<TargetRef>>>,
     services: Services,
@@ -98,6 +100,7 @@ impl Standalone {
             l7: L7Store::new(l7_options.clone()),
             l7_options,
             files: BTreeMap::new(),
+            documents: BTreeMap::new(),
             refused: BTreeMap::new(),
             services: Services::default(),
             said: BTreeMap::new(),
@@ -108,7 +111,7 @@ impl Standalone {
 
     /// Puts the first file's version of each of these objects in force, and closes what policies without any valid
     /// version are attached to.
-    fn settle(&mut self, touched: BTreeSet<ObjectId>) -> Vec<Issue> {
+    fn settle(&mut self, touched: &BTreeSet<ObjectId>) {
         let first = |id: &ObjectId| self.files.values().find_map(|objects| objects.get(id));
         let mut inputs: Vec<_> = touched
             .iter()
@@ -122,8 +125,12 @@ impl Standalone {
         self.outlet.told(&inputs);
         let delta = self.l7.apply(inputs, [], &self.services);
         self.take_down(delta);
+    }
+
+    /// What keeps policies among these objects out of force.
+    fn hidden_policies<'a>(&self, ids: impl Iterator<Item = &'a ObjectId>) -> Vec<Issue> {
         let hides_policy = |id: &&ObjectId| matches!(id.kind, Kind::AuthorizationPolicy | Kind::RequestAuthentication);
-        let said = touched.iter().filter(hides_policy).filter_map(|id| self.said.get(id)).flatten();
+        let said = ids.filter(hides_policy).filter_map(|id| self.said.get(id)).flatten();
         said.filter(|issue| issue.is_error()).cloned().collect()
     }
 
@@ -145,7 +152,7 @@ impl Standalone {
         self.said.clear();
         let readable = self.files.values().flat_map(BTreeMap::keys);
         let all = readable.chain(self.refused.values().flat_map(BTreeMap::keys)).cloned().collect();
-        self.settle(all);
+        self.settle(&all);
         self.services.0.keys().cloned().collect()
     }
 
@@ -162,20 +169,19 @@ impl Standalone {
 
 impl Manifests for Standalone {
     fn replace_file(&mut self, name: &str, text: &str) -> Vec<Issue> {
-        let parsed = parse_file(name, text);
+        let parsed = self.documents.entry(name.to_owned()).or_default().read(name, text);
         let mut issues = self.store.replace_parsed(name, parsed.clone());
         let before = self.files.remove(name).unwrap_or_default();
-        let mut touched: BTreeSet<_> = before.keys().cloned().collect();
         let mut now: BTreeMap<_, _> = BTreeMap::new();
         for object in parsed.objects {
-            touched.insert(object.origin.id.clone());
             now.entry(object.origin.id.clone()).or_insert(object);
         }
         // What cannot be read stays as it was, and so does what such a part may be hiding.
-        let kept = before.into_iter().filter(|(id, _)| parsed.unreadable || parsed.refused.contains_key(id));
-        for (id, object) in kept {
-            now.entry(id).or_insert(object);
+        for (id, object) in before.iter().filter(|(id, _)| parsed.unreadable || parsed.refused.contains_key(id)) {
+            now.entry(id.clone()).or_insert_with(|| object.clone());
         }
+        let all: BTreeSet<_> = before.keys().chain(now.keys()).cloned().collect();
+        let mut touched: BTreeSet<_> = all.iter().filter(|id| before.get(id) != now.get(id)).cloned().collect();
         self.files.insert(name.to_owned(), now);
         let mut refused = parsed.refused;
         for (id, targets) in self.refused.remove(name).unwrap_or_default() {
@@ -186,15 +192,17 @@ impl Manifests for Standalone {
             }
         }
         self.refused.insert(name.to_owned(), refused);
-        issues.extend(self.settle(touched));
+        self.settle(&touched);
+        issues.extend(self.hidden_policies(all.union(&touched)));
         issues
     }
 
     fn remove_file(&mut self, name: &str) {
         self.store.remove_file(name);
+        self.documents.remove(name);
         let mut touched: BTreeSet<_> = self.files.remove(name).unwrap_or_default().into_keys().collect();
         touched.extend(self.refused.remove(name).unwrap_or_default().into_keys());
-        self.settle(touched);
+        self.settle(&touched);
     }
 
     fn publish(&mut self) -> Vec<Issue> {

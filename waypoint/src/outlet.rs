@@ -1,6 +1,7 @@
 //! Where a source of configuration puts what is in force, and where the workers find it.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ambit_compile::Input;
@@ -8,7 +9,7 @@ use ambit_l7::L7Config;
 use ambit_model::ServiceKey;
 use ambit_resources::ObjectId;
 use ambit_runtime::Condition;
-use ambit_state::Snapshot;
+use ambit_state::{Snapshot, Update};
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
@@ -24,10 +25,17 @@ pub(crate) struct Published {
 
 /// Where a source publishes. There is one.
 pub(crate) struct Outlet {
-    current: Arc<ArcSwap<InForce>>,
+    place: Place,
     told: Arc<Mutex<BTreeSet<ObjectId>>>,
-    version: watch::Sender<u64>,
     loaded: Condition,
+}
+
+/// Where it is put in force, by its source and by who looks up host names.
+#[derive(Clone)]
+pub(crate) struct Place {
+    current: Arc<ArcSwap<InForce>>,
+    version: watch::Sender<u64>,
+    writing: Arc<Mutex<()>>,
 }
 
 /// The two ends, for a waypoint of this service. `loaded` holds from the first publication on, as long as there
@@ -36,20 +44,28 @@ pub(crate) fn channel(service: ServiceKey, loaded: Condition) -> (Outlet, Publis
     let current = Arc::new(ArcSwap::from_pointee(InForce::nothing(service)));
     let told = Arc::<Mutex<_>>::default();
     let (version, receiver) = watch::channel(0);
-    let outlet = Outlet { current: Arc::clone(&current), told: Arc::clone(&told), version, loaded };
+    let place = Place { current: Arc::clone(&current), version, writing: Arc::default() };
+    let outlet = Outlet { place, told: Arc::clone(&told), loaded };
     (outlet, Published { current, told, version: receiver })
 }
 
 impl Outlet {
     /// What is in force now.
     pub(crate) fn current(&self) -> Arc<InForce> {
-        self.current.load_full()
+        self.place.current.load_full()
     }
 
-    /// Puts this in force.
+    /// Where this is put in force.
+    pub(crate) fn place(&self) -> Place {
+        self.place.clone()
+    }
+
+    /// Puts this in force, but for what was found for host names.
     pub(crate) fn publish(&self, snapshot: Arc<Snapshot>, config: Arc<L7Config>, own: Own) {
-        self.current.store(Arc::new(self.current().next(snapshot, config, own)));
-        self.version.send_modify(|version| *version += 1);
+        self.place.replace(|current| {
+            let taught = snapshot.taught_by(&current.snapshot).map(Arc::new);
+            current.next(taught.unwrap_or(snapshot), config, own)
+        });
         self.loaded.ok();
     }
 
@@ -69,6 +85,22 @@ impl Outlet {
     /// Says why nothing newer, or nothing at all, is in force.
     pub(crate) fn problem(&self, problem: String) {
         self.loaded.failed(problem);
+    }
+}
+
+impl Place {
+    /// Puts in force what was found for a host name, or that it is no longer looked up.
+    pub(crate) fn learn(&self, name: Arc<str>, found: Option<Arc<[IpAddr]>>) {
+        self.replace(|current| {
+            let snapshot = current.snapshot.apply([Update::Found(name, found)]).0;
+            current.next(Arc::new(snapshot), Arc::clone(&current.config), current.own.clone())
+        });
+    }
+
+    fn replace(&self, next: impl FnOnce(&InForce) -> InForce) {
+        let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.current.store(Arc::new(next(&self.current.load())));
+        self.version.send_modify(|version| *version += 1);
     }
 }
 

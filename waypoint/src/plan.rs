@@ -137,6 +137,16 @@ pub(crate) enum FailureReason {
         /// Of what.
         destination: String,
     },
+    /// Nothing was found for the host name by which its endpoints are known.
+    #[error("{destination}: no address is known of {host}: {}", if *.is_looked_up { "there is no such name" } else { "nobody could look it up" })]
+    NoSuchName {
+        /// Whose endpoints.
+        destination: String,
+        /// The name.
+        host: Arc<str>,
+        /// Whether a name server answered.
+        is_looked_up: bool,
+    },
     /// A limit of the connection pool.
     #[error("too many {what} to {destination}")]
     Overflow {
@@ -183,6 +193,7 @@ impl FailureReason {
         match self {
             Self::NoSuchDestination { .. }
             | Self::NoHealthyEndpoint { .. }
+            | Self::NoSuchName { .. }
             | Self::Overflow { .. }
             | Self::Connect { .. }
             | Self::Reset { .. } => StatusCode::SERVICE_UNAVAILABLE,
@@ -196,7 +207,7 @@ impl FailureReason {
     pub(crate) fn flag(&self) -> ResponseFlag {
         match self {
             Self::NoSuchDestination { .. } => ResponseFlag::NoCluster,
-            Self::NoHealthyEndpoint { .. } => ResponseFlag::NoHealthyUpstream,
+            Self::NoHealthyEndpoint { .. } | Self::NoSuchName { .. } => ResponseFlag::NoHealthyUpstream,
             Self::Overflow { .. } => ResponseFlag::UpstreamOverflow,
             Self::Connect { .. } => ResponseFlag::UpstreamConnectionFailure,
             Self::Reset { .. } => ResponseFlag::UpstreamConnectionTermination,

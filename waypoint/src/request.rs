@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | 1 to 3 | `listener.rs`, `tunnel.rs`, `protocol.rs` | a connection of a client |
 //! | 4 HTTP | `http.rs` | a request |
-//! | 5 head | `head.rs` | one reading of it, or 400 |
+//! | 5 head | `head.rs`, `introduction.rs` | one reading of it, and who asks, or 400 |
 //! | 6 token | `token.rs` | its claims, or 401 |
 //! | 7 authorizers, policy | `consent.rs`, `policy.rs` | an `HttpPermit`, or 403 |
 //! | 8 route | `ambit_l7::HttpTable` | a rule, or 404 |
@@ -19,19 +19,20 @@ mod consent;
 mod fault;
 mod forward;
 mod head;
+mod introduction;
 mod led;
 mod limits;
 mod recorded;
 mod refusal;
 mod token;
 
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ambit_l7::{
-    Claims, Cors, ExternalAuthorizer, HttpAction, HttpPermit, HttpRule, Preflight, RateLimit, RequestView, grpc,
+    Claims, Cors, ExternalAuthorizer, HttpAction, HttpPermit, HttpRule, Matched, Preflight, RateLimit, RequestView,
+    grpc,
 };
 use ambit_telemetry::{Direction, Flow, Party, ResponseFlag, SecurityPolicy};
 use bytes::Bytes;
@@ -58,7 +59,6 @@ use refusal::Refusal;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// A request on its way, and all it is served with.
 pub(crate) struct Exchange {
@@ -76,6 +76,8 @@ pub(crate) struct Exchange {
     consented: Vec<Arc<ExternalAuthorizer>>,
     /// What they, and those who count, want the client to see with the answer.
     to_client: Vec<Change>,
+    /// What those who count want the backend to see.
+    to_backend: Vec<Change>,
     /// Limits that have counted it.
     counted: Vec<Arc<RateLimit>>,
 }
@@ -127,8 +129,8 @@ async fn relay(exchange: &mut Exchange, parts: Parts, body: Body) -> Result<Repl
     }
     let rules = Arc::clone(in_force.rules(connection.to.service()));
     let mut head = Head::read(parts, in_force.config.path_normalization, &connection.host())?;
-    exchange.introduce(&mut head);
-    let client = connection.client.view();
+    exchange.introduce(&mut head)?;
+    let client = head.client(&connection);
     let governing = in_force.governing(&connection);
     let (permit, body) = judge(exchange, &governing, &mut head, body).await?;
     let matched = rules.http.decide(&head.view(&connection), &client);
@@ -140,25 +142,46 @@ async fn relay(exchange: &mut Exchange, parts: Parts, body: Body) -> Result<Repl
     let origin = head.parts.headers.get(header::ORIGIN).cloned();
     let cors = rule.and_then(|rule| rule.cors.as_ref());
     preflight(cors, &head.view(&connection))?;
-    limits::admit(exchange, &governing, &mut head, rule.map(|rule| &rule.origin)).await?;
-    let onward = match matched.as_ref().map(|matched| (&matched.rule.action, matched)) {
-        None => None,
-        Some((action, matched)) => {
-            fault::inject(&exchange.worker, &matched.rule.fault, &mut exchange.record.facts.flags).await?;
-            match action {
-                HttpAction::Forward(onward) => Some(onward),
-                HttpAction::Redirect(redirect) => {
-                    exchange.record.facts.details = "direct_response".to_owned();
-                    let location = redirect.location(&head.view(&connection), matched.path);
-                    return Ok(answer(redirect.status, Bytes::new(), Some(location), matched.rule, origin.as_ref()));
-                }
-                HttpAction::Respond(respond) => {
-                    exchange.record.facts.details = "direct_response".to_owned();
-                    return Ok(answer(respond.status, respond.body.clone(), None, matched.rule, origin.as_ref()));
-                }
+    let mut reply = routed(exchange, &governing, matched.as_ref(), (head, body), permit).await;
+    // Refusals, too, or a page would see none of them.
+    if let Some(cors) = cors {
+        cors.apply(
+            origin.as_ref(),
+            match &mut reply {
+                Ok(reply) => reply.response.headers_mut(),
+                Err(refusal) => refusal.headers.get_or_insert_default(),
+            },
+        );
+    }
+    reply
+}
+
+/// Steps 9 to 12: what the rule says.
+async fn routed(
+    exchange: &mut Exchange,
+    governing: &[Governing],
+    matched: Option<&Matched<'_>>,
+    (head, body): (Head, Body),
+    permit: HttpPermit,
+) -> Result<Reply, Refusal> {
+    let rule = matched.map(|matched| &**matched.rule);
+    limits::admit(exchange, governing, &head, rule.map(|rule| &rule.origin)).await?;
+    let mut onward = None;
+    if let Some(Matched { rule, path, .. }) = matched {
+        fault::inject(&exchange.worker, &rule.fault, &mut exchange.record.facts.flags).await?;
+        match &rule.action {
+            HttpAction::Forward(forward) => onward = Some(forward),
+            HttpAction::Redirect(redirect) => {
+                exchange.record.facts.details = "direct_response".into();
+                let location = redirect.location(&head.view(&exchange.connection), *path);
+                return Ok(answer(redirect.status, Bytes::new(), Some(location), rule));
+            }
+            HttpAction::Respond(respond) => {
+                exchange.record.facts.details = "direct_response".into();
+                return Ok(answer(respond.status, respond.body.clone(), None, rule));
             }
         }
-    };
+    }
     // The time a delay put in on purpose took is not the backend's.
     exchange.deadline = forward::deadline(rule, &head);
     let says = Says { rule: matched.map(|matched| (&**matched.rule, matched.path)), forward: onward };
@@ -171,10 +194,7 @@ async fn relay(exchange: &mut Exchange, parts: Parts, body: Body) -> Result<Repl
     if let Some(registered) = registered {
         response = response.map(|body| Cut::around(body, registered));
     }
-    if let Some(cors) = cors {
-        cors.apply(origin.as_ref(), response.headers_mut());
-    }
-    exchange.record.facts.details = "via_upstream".to_owned();
+    exchange.record.facts.details = "via_upstream".into();
     Ok(Reply { response, upgraded })
 }
 
@@ -207,13 +227,7 @@ fn preflight(cors: Option<&Cors>, request: &RequestView<'_>) -> Result<(), Refus
 }
 
 /// An answer of a rule's own.
-fn answer(
-    status: StatusCode,
-    body: Bytes,
-    location: Option<String>,
-    rule: &HttpRule,
-    origin: Option<&HeaderValue>,
-) -> Reply {
+fn answer(status: StatusCode, body: Bytes, location: Option<String>, rule: &HttpRule) -> Reply {
     let mut response = Response::new(Body::full(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
@@ -221,39 +235,7 @@ fn answer(
         headers.insert(header::LOCATION, location);
     }
     rule.response_headers.apply(headers);
-    if let Some(cors) = &rule.cors {
-        cors.apply(origin, headers);
-    }
     Reply { response, upgraded: None }
-}
-
-/// What policies, authorizers and backends are told of every request. The client's own word counts for nothing but
-/// the beginning of a list.
-fn introduce(head: &mut Head, client: IpAddr) {
-    let headers = &mut head.parts.headers;
-    headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
-    let mut hops = Vec::new();
-    for hop in headers.get_all(FORWARDED_FOR) {
-        hops.extend_from_slice(hop.as_bytes());
-        hops.extend_from_slice(b", ");
-    }
-    hops.extend_from_slice(client.to_string().as_bytes());
-    if let Ok(hops) = HeaderValue::from_bytes(&hops) {
-        headers.insert(FORWARDED_FOR, hops);
-    }
-    if !headers.contains_key(REQUEST_ID)
-        && let Ok(id) = HeaderValue::try_from(uuid(rand::random()))
-    {
-        headers.insert(REQUEST_ID, id);
-    }
-}
-
-/// A random UUID (RFC 9562 §5.4).
-fn uuid(random: u128) -> String {
-    let bits = random & !(0xf000 << 64 | 0xc << 60) | 0x4000 << 64 | 0x8 << 60;
-    let digits = format!("{bits:032x}");
-    let part = |from: usize, to: usize| digits.get(from..to).unwrap_or_default();
-    [part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32)].join("-")
 }
 
 /// An answer that switches protocols, in the form that the client's version has for it.
@@ -299,6 +281,7 @@ impl Exchange {
             claims: Vec::new(),
             consented: Vec::new(),
             to_client: Vec::new(),
+            to_backend: Vec::new(),
             counted: Vec::new(),
         }
     }
@@ -311,7 +294,7 @@ impl Exchange {
         facts.is_grpc = grpc::is_grpc(&parts.headers);
         // Until there is an answer: when a client leaves before it, the request is dropped where it is.
         facts.flags.insert(ResponseFlag::DownstreamConnectionTermination);
-        facts.details = "downstream_remote_disconnect".to_owned();
+        facts.details = "downstream_remote_disconnect".into();
         if let Some(report) = &mut self.record.observer {
             report.request_headers.clone_from(&parts.headers);
         }
@@ -334,22 +317,16 @@ impl Exchange {
         facts.is_grpc
     }
 
-    /// Names the request, to its log and traces as to whoever gets it.
-    fn introduce(&mut self, head: &mut Head) {
-        introduce(head, self.connection.client.address.ip());
-        if let Some(report) = &mut self.record.observer {
-            report.trace(&mut head.parts.headers);
-        }
-        if self.worker.log.is_some() {
-            self.record.facts.request_id = text(&head.parts.headers, &REQUEST_ID);
-        }
-    }
-
     /// Takes down where the request goes.
     fn describe(&mut self, destination: &Destination) {
+        if let Destination::Service { service, .. } = destination {
+            self.record.flow.service = Some(Arc::clone(service));
+        }
+        if !self.record.is_told() {
+            return;
+        }
         let cluster = match destination {
             Destination::Service { service, port, subset } => {
-                self.record.flow.service = Some(Arc::clone(service));
                 format!("outbound|{port}|{}|{}", subset.as_deref().unwrap_or_default(), service.key.hostname)
             }
             Destination::Workload { address, .. } => format!("inbound|{address}"),
@@ -359,25 +336,15 @@ impl Exchange {
 
     /// Takes down what happened on the way.
     fn tell(&mut self, happened: &Happened, took: Duration) {
+        let is_told = self.record.is_told();
         let facts = &mut self.record.facts;
         facts.flags = facts.flags.union(happened.flags);
-        facts.upstream_host = happened.address.map(|address| address.to_string());
+        facts.upstream_host = happened.address.filter(|_| is_told).map(|address| address.to_string());
         facts.upstream_time = Some(took);
         if let Some(report) = &mut self.record.observer {
             report.went_on(took);
         }
         let identity = happened.endpoint.as_ref().map(|endpoint| endpoint.identity.clone());
         self.record.flow.destination = Party { workload: happened.endpoint.clone(), identity };
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn request_ids_are_random_uuids() {
-        assert_eq!(uuid(0), "00000000-0000-4000-8000-000000000000");
-        assert_eq!(uuid(u128::MAX), "ffffffff-ffff-4fff-bfff-ffffffffffff");
     }
 }

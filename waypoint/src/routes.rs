@@ -2,10 +2,14 @@
 
 use std::fmt::Write;
 
-use ambit_l7::{Backend, HttpAction, HttpMatch, HttpRule, PathMatch, Pattern, Weighted};
+use ambit_l7::{
+    Backend, GlobalLimit, HttpAction, HttpMatch, HttpRule, LimitCounter, LimitKey, LimitScope, PathMatch, Pattern,
+    Rate, RateLimit, Weighted,
+};
 use ambit_model::ServiceKey;
 
 use crate::in_force::{Compiled, InForce};
+use crate::rate_limit::Limit;
 
 /// What is in force.
 pub(crate) fn yaml(in_force: &InForce) -> String {
@@ -40,8 +44,36 @@ fn rules(out: &mut String, compiled: &Compiled) {
         let text = format!("{} ({} rules{dry_run})", policy.key, policy.rules.len());
         writeln!(out, "    - policy: {}", quoted(&text)).ok();
     }
+    for Limit { attached, .. } in &compiled.limits {
+        let scopes: Vec<_> = attached.scopes.iter().map(scope).collect();
+        let text = format!("{} of {}", limit(&attached.limit), scopes.join(" and "));
+        writeln!(out, "    - limit: {}", quoted(&text)).ok();
+    }
     for rule in &rules.jwt {
         writeln!(out, "    - token: {}", quoted(&format!("{} of {}", rule.origin, rule.issuer))).ok();
+    }
+}
+
+/// A limit, in a line.
+pub(crate) fn limit(limit: &RateLimit) -> String {
+    let RateLimit { policy, name, when: _, key, counter, dry_run, told: _, resource_exhausted: _ } = limit;
+    let counted = match counter {
+        LimitCounter::Local(Rate { requests, per, burst }) => format!("{requests} in {per:?}, {burst} at once"),
+        LimitCounter::Global(GlobalLimit { service, domain, .. }) => {
+            format!("as {}:{} says of {domain}", service.service, service.port)
+        }
+    };
+    let keys: Vec<_> = key.iter().map(LimitKey::name).collect();
+    let by = if keys.is_empty() { String::new() } else { format!(" for each {}", keys.join(" and ")) };
+    format!("{policy} {name}: {counted}{by}{}", if *dry_run { ", dry run" } else { "" })
+}
+
+fn scope(scope: &LimitScope) -> String {
+    match scope {
+        LimitScope::All => "everything".to_owned(),
+        LimitScope::Port(port) => format!("port {port}"),
+        LimitScope::Route { object, rule: None } => object.to_string(),
+        LimitScope::Route { object, rule: Some(rule) } => format!("{object} {rule}"),
     }
 }
 

@@ -9,6 +9,8 @@
 //! | 7 bytes | `pump.rs` | bytes |
 //! | 8 record | `ambit_telemetry` | one log line, one set of counters |
 
+mod not_http;
+
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
@@ -16,13 +18,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ambit_hbone::TunnelStream;
+use ambit_l7::sniff::unsaid;
 use ambit_l7::{Backend, ConnectionView, ExternalAuthorizer, choose, decide_tcp, decide_tls};
-use ambit_model::CloseReason;
+use ambit_model::{AppProtocol, CloseReason};
 use ambit_telemetry::{ConnectionRecord, Direction, Party, SecurityPolicy};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::connection::Connection;
-use crate::in_force::InForce;
+use crate::in_force::{Governing, InForce};
 use crate::judged::Registered;
 use crate::plan::{Connected, Destination, Failure, FailureReason, Plan, Speak};
 use crate::policy::{Bytes, Look};
@@ -32,6 +35,7 @@ use crate::telemetry::ConnectionReport;
 use crate::upstream;
 use crate::worker::Worker;
 use crate::{destination, external};
+use not_http::NotHttp;
 
 /// How often a long connection's bytes are added to the metrics: a scrape sees what passed before it.
 const COUNT_EVERY: Duration = Duration::from_secs(10);
@@ -48,7 +52,7 @@ pub(crate) enum Seen {
 /// Serves one connection.
 pub(crate) async fn serve(worker: &Rc<Worker>, connection: Rc<Connection>, stream: Rewind<TunnelStream>, seen: Seen) {
     let mut record = worker.recorder.open(Direction::Waypoint, connection.client.address);
-    let report = ConnectionReport::open(worker, &connection, &mut record);
+    let report = ConnectionReport::open(worker, &connection, view(&connection, &seen).server_name, &mut record);
     let result = relay(worker, &connection, stream, &seen, &mut record).await;
     if let Some(report) = report {
         report.close(&connection, view(&connection, &seen).server_name, &record, result.as_ref().copied());
@@ -75,6 +79,7 @@ async fn relay(
         // Who consented is not asked again.
         move |in_force: &Arc<InForce>| bytes(&connection, &seen).judge(in_force, Some(&destination), &consented)
     };
+    let is_late = is_late(&in_force, connection, stream.seen(), &destination);
     // By now, and not by what was in force when the connection came: an authorizer may have been asked since.
     let registered = worker.connections.admit(&worker.in_force(), judge).map_err(CloseReason::Denied)?;
     let plan = Plan {
@@ -99,8 +104,17 @@ async fn relay(
     drop(in_force);
     record.established();
     let bytes = record.bytes();
-    let pumping = pump(stream, server, &bytes);
+    let pumping = pump(NotHttp::new(stream, is_late), server, &bytes);
     carry(must_end(worker, &registered), pumping, || record.count_bytes()).await
+}
+
+/// Whether nobody knows what the connection speaks, since its client kept silent, and limits would count its requests.
+fn is_late(in_force: &InForce, connection: &Connection, seen: &[u8], destination: &Destination) -> bool {
+    let limits = |governing: &Governing| !governing.rules.limits.is_empty();
+    connection.to.protocol() == AppProtocol::Unknown
+        && unsaid(seen).is_none()
+        && (in_force.governing(connection).iter().any(limits)
+            || in_force.led_to(connection, destination).as_ref().is_some_and(limits))
 }
 
 fn describe(record: &mut ConnectionRecord, connection: &Connection, in_force: &InForce) {
@@ -207,6 +221,9 @@ fn refused(failure: Failure, plan: &Plan<'_>) -> CloseReason {
         FailureReason::NoSuchDestination { destination } => CloseReason::NoSuchPort { service: destination, port },
         FailureReason::NoHealthyEndpoint { destination } => {
             CloseReason::NoHealthyUpstream { service: destination, port }
+        }
+        FailureReason::NoSuchName { destination, host, is_looked_up } => {
+            CloseReason::NoSuchName { service: destination, host: host.to_string(), is_looked_up }
         }
         FailureReason::Connect { endpoint, detail } => CloseReason::Connect { upstream: endpoint, detail },
         other @ (FailureReason::Overflow { .. }

@@ -114,13 +114,23 @@ impl Report {
     }
 
     fn labels(&self, ended: &Ended<'_>) -> Vec<(RequestMetric, LabelChanges)> {
-        let changes = self.telemetry.metrics.iter().map(|(metric, change)| {
-            let labels = change.labels.iter().map(|(name, value)| (Arc::clone(name), value.of(ended)));
-            let labels = if change.disabled { Vec::new() } else { labels.collect() };
-            (reported(*metric), LabelChanges { disabled: change.disabled, labels })
-        });
-        changes.collect()
+        changes(&self.telemetry, ended, reported)
     }
+}
+
+/// What is changed in those metrics that `of` knows.
+fn changes<M>(
+    telemetry: &Telemetry,
+    ended: &Ended<'_>,
+    of: impl Fn(ReportedMetric) -> Option<M>,
+) -> Vec<(M, LabelChanges)> {
+    let changes = telemetry.metrics.iter().filter_map(|(metric, change)| {
+        let metric = of(*metric)?;
+        let labels = change.labels.iter().map(|(name, value)| (Arc::clone(name), value.of(ended)));
+        let labels = if change.disabled { Vec::new() } else { labels.collect() };
+        Some((metric, LabelChanges { disabled: change.disabled, labels }))
+    });
+    changes.collect()
 }
 
 impl Observer for Report {
@@ -160,14 +170,18 @@ impl Observer for Report {
     }
 }
 
-fn reported(metric: ReportedMetric) -> RequestMetric {
+fn reported(metric: ReportedMetric) -> Option<RequestMetric> {
     match metric {
-        ReportedMetric::RequestCount => RequestMetric::Requests,
-        ReportedMetric::RequestDuration => RequestMetric::Duration,
-        ReportedMetric::RequestSize => RequestMetric::RequestBytes,
-        ReportedMetric::ResponseSize => RequestMetric::ResponseBytes,
-        ReportedMetric::GrpcRequestMessages => RequestMetric::RequestMessages,
-        ReportedMetric::GrpcResponseMessages => RequestMetric::ResponseMessages,
+        ReportedMetric::RequestCount => Some(RequestMetric::Requests),
+        ReportedMetric::RequestDuration => Some(RequestMetric::Duration),
+        ReportedMetric::RequestSize => Some(RequestMetric::RequestBytes),
+        ReportedMetric::ResponseSize => Some(RequestMetric::ResponseBytes),
+        ReportedMetric::GrpcRequestMessages => Some(RequestMetric::RequestMessages),
+        ReportedMetric::GrpcResponseMessages => Some(RequestMetric::ResponseMessages),
+        ReportedMetric::TcpOpenedConnections
+        | ReportedMetric::TcpClosedConnections
+        | ReportedMetric::TcpSentBytes
+        | ReportedMetric::TcpReceivedBytes => None,
     }
 }
 

@@ -5,13 +5,16 @@ use std::io;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ambit_hbone::{Authority, IncomingConnect, Settings};
 use ambit_identity::VerifiedPeer;
 use ambit_model::{CloseReason, Identity, PeerAddr, TunnelTarget};
 use ambit_telemetry::Direction;
+use aws_lc_rs::digest::{SHA256, digest};
 use http::StatusCode;
+use rustls::CommonState;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -48,10 +51,11 @@ async fn tunnel(worker: &Rc<Worker>, stream: TcpStream, peer: PeerAddr) -> Resul
     let stream = handshake(worker, stream).await?;
     let proved = VerifiedPeer::of(stream.get_ref().1);
     let proved = proved.map_err(|error| CloseReason::Tls { detail: error.to_string() })?;
+    let certificate = fingerprint(stream.get_ref().1);
     let (settings, no_more) = (Settings::server(), worker.drain.begun().child_token());
     let expired = worker.tls.clock().sleep_until(proved.not_after());
     let serving = ambit_hbone::serve(stream, &settings, no_more.clone(), |request| {
-        admit(worker, request, &proved, peer);
+        admit(worker, request, (&proved, &certificate), peer);
     });
     let mut serving = pin!(serving);
     // What proved the peer's identity does so no longer: its next connections prove it anew.
@@ -83,6 +87,13 @@ async fn handshake(worker: &Worker, stream: TcpStream) -> Result<TlsStream<TcpSt
         .map_err(|error| CloseReason::Tls { detail: tls_failure(&error) })
 }
 
+/// What the peer's certificate is known by, in hex.
+fn fingerprint(connection: &CommonState) -> Arc<str> {
+    let leaf = connection.peer_certificates().and_then(<[_]>::first);
+    let digest = digest(&SHA256, leaf.map(|leaf| leaf.as_ref()).unwrap_or_default());
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()
+}
+
 /// A tunnel's place among those the worker may have.
 struct Place(Rc<Worker>);
 
@@ -106,12 +117,17 @@ impl Drop for Place {
 }
 
 /// Begins a connection, or refuses it. The peer learns a status and nothing else; the log says more.
-fn admit(worker: &Rc<Worker>, request: IncomingConnect, proved: &VerifiedPeer, peer: PeerAddr) {
+fn admit(
+    worker: &Rc<Worker>,
+    request: IncomingConnect,
+    (proved, certificate): (&VerifiedPeer, &Arc<str>),
+    peer: PeerAddr,
+) {
     let in_force = worker.in_force();
     let client = client(&in_force, &request, proved, peer);
     match asked(&in_force, client.identity.namespace(), request.authority()) {
         Ok((target, to)) => {
-            let connection = Connection { client, target, to };
+            let connection = Connection { client, target, to, certificate: Arc::clone(certificate) };
             tokio::task::spawn_local(connection::serve(Rc::clone(worker), Rc::new(connection), request));
         }
         Err((status, reason)) => {
@@ -168,7 +184,7 @@ fn asked(
     };
     // As the client's agent chose it: of several with one address, that which the namespace sees.
     if let Some(service) = in_force.snapshot.service_seen_from(namespace, target.ip()) {
-        if !in_force.is_bound(service.waypoint.as_ref()) {
+        if !in_force.stands_before(service) {
             return Err(not_ours());
         }
         let port = service.ports.iter().find(|port| port.port == target.port()).ok_or_else(|| {

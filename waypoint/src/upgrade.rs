@@ -58,7 +58,7 @@ impl Upgrade {
             biased;
             reason = self.registered.cut() => {
                 tracing::info!(%reason, "cut an upgraded connection");
-                self.record.facts.details = "policy_changed".to_owned();
+                self.record.facts.details = "policy_changed".into();
                 Ok(())
             }
             () = worker.drain.cut_off().cancelled() => Ok(()),

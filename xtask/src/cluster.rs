@@ -102,6 +102,11 @@ pub(crate) fn fortio() -> Result<PathBuf> {
     build::one("fortio")
 }
 
+/// Where h2spec is, which is built if need be.
+pub(crate) fn h2spec() -> Result<PathBuf> {
+    build::one("h2spec")
+}
+
 /// The folder with the Gateway API's definitions, which are fetched if need be.
 pub(crate) fn gateway_api() -> Result<PathBuf> {
     gateway_api::definitions()

@@ -102,7 +102,8 @@ pub(crate) fn conclude(outcomes: &[Outcome]) {
 /// What the suites start.
 struct Programs {
     agent: PathBuf,
-    fortio: Option<PathBuf>,
+    /// Those of Go, by the variable that names each to a suite.
+    peers: Vec<(&'static str, PathBuf)>,
 }
 
 /// Installs and builds what the parts need, once.
@@ -121,16 +122,22 @@ fn prepare(parts: &[Part]) -> Result<Programs> {
         // No optimised build: nothing is measured, and its dependencies are there already.
         command::run(cargo().args(["build", "--package=waypoint"]))?;
     }
-    let fortio = parts.iter().any(|part| part.needs_fortio()).then(crate::cluster::fortio).transpose()?;
+    let mut peers = Vec::new();
+    if parts.contains(&Part::Programs) {
+        peers.push(("AMBIT_FORTIO", crate::cluster::fortio()?));
+    }
+    if parts.contains(&Part::Waypoint) {
+        peers.push(("AMBIT_H2SPEC", crate::cluster::h2spec()?));
+    }
     // With the cluster there is an agent in an image: one build for all suites.
     if parts.contains(&Part::Cluster) {
         images::build(&images::Args::quick())?;
-        return Ok(Programs { agent: workspace::target_dir()?.join("images/ztunnel/ztunnel"), fortio });
+        return Ok(Programs { agent: workspace::target_dir()?.join("images/ztunnel/ztunnel"), peers });
     }
     if parts.iter().any(|part| part.needs_agent()) {
         command::run(cargo().args(["build", "--release", "--package=ztunnel"]))?;
     }
-    Ok(Programs { agent: workspace::target_dir()?.join("release/ztunnel"), fortio })
+    Ok(Programs { agent: workspace::target_dir()?.join("release/ztunnel"), peers })
 }
 
 fn run_part(part: Part, args: &Args, programs: &Programs) -> Result<Tally> {
@@ -157,7 +164,7 @@ fn cargo_test(selection: &[&str], to_tests: &[&str], programs: &Programs) -> Res
     cargo.args(["test", "--no-fail-fast"]).args(selection).arg("--").args(to_tests);
     cargo.env("AMBIT_ZTUNNEL", &programs.agent);
     cargo.env("AMBIT_WAYPOINT_BINARY", workspace::target_dir()?.join("debug/waypoint"));
-    cargo.envs(programs.fortio.as_ref().map(|fortio| ("AMBIT_FORTIO", fortio)));
+    cargo.envs(programs.peers.iter().map(|(variable, program)| (variable, program)));
     tally_of(&mut cargo)
 }
 

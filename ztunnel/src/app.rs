@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ambit_ebpf_loader::{FaultCount, LoadError, Node, NodeOptions};
 use ambit_ebpf_types::NodeConfig;
-use ambit_runtime::{Drain, Readiness, Signals, Stop};
+use ambit_runtime::{Drain, Readiness, Signals, Stop, spawn};
 use ambit_sys::{AGENT_MARK, AGENT_MARK_MASK, NetNs};
 use ambit_telemetry::{AccessLog, LevelControl, Metrics, Recorder};
 use anyhow::Context;
@@ -17,6 +17,7 @@ use crate::config::{Config, SourceConfig};
 use crate::enrolment::{Enrolment, Standings};
 use crate::feed::Feed;
 use crate::keeper::Keeper;
+use crate::names;
 use crate::outlet::{Outlet, Published};
 use crate::servers::{self, Shown};
 use crate::worker::{Kernel, WorkerHandle, WorkerParts};
@@ -94,6 +95,8 @@ pub(crate) async fn run(config: Config, logs: Logs) -> anyhow::Result<ExitCode> 
 
     let outlet = Outlet { state: Arc::clone(&state), version, published, metrics: agent };
     let (standings, standing) = watch::channel(Standings::default());
+    let looked_up = readiness.condition("host names");
+    spawn("host names", drain, names::look_up(outlet.clone(), config.dns_refresh, looked_up));
     feed.start(&config, outlet, standing, &control);
     let keeper =
         Keeper { enrolment, state, publications, standings, loaded, condition: pods, overview, drain: drain.clone() };

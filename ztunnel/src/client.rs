@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use ambit_hbone::{Authority, IncomingConnect};
+use ambit_hbone::IncomingConnect;
 use ambit_identity::VerifiedPeer;
 use ambit_model::{CloseReason, Identity, PeerAddr};
 use ambit_state::Snapshot;
@@ -31,22 +31,19 @@ impl Client {
     }
 }
 
-/// Finds out whose connection it is, of a tunnel from `peer` at `from`.
+/// Finds out whose connection it is, of a tunnel from `peer` at `from`, to that port of the pod.
 pub(crate) fn identify(
     worker: &Worker,
     snapshot: &Snapshot,
     pod: &Pod,
     (peer, from): (&VerifiedPeer, PeerAddr),
-    request: &IncomingConnect,
+    (request, port): (&IncomingConnect, Option<u16>),
 ) -> Result<Client, CloseReason> {
     let bad = |error| CloseReason::BadRequest { detail: error_chain(&error) };
     let own = Client { vouched: None, address: from };
     let Some(client) = request.client_principal().map_err(bad)? else { return Ok(own) };
-    let port = match request.authority() {
-        Authority::Address(target) => target.socket().port(),
-        Authority::Host { port, .. } => *port,
-    };
-    let believed = snapshot.workload(&pod.uid).is_some_and(|it| snapshot.may_vouch(peer.identity(), it, port));
+    let workload = snapshot.workload(&pod.uid);
+    let believed = port.zip(workload).is_some_and(|(port, it)| snapshot.may_vouch(peer.identity(), it, port));
     if !believed {
         worker.metrics.client_principals_ignored.inc();
         return Ok(own);

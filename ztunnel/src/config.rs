@@ -74,6 +74,10 @@ pub(crate) struct Args {
     #[arg(long, env = "AMBIT_CERTIFICATE_LIFETIME_SECONDS", value_name = "SECONDS", default_value_t = 86_400)]
     pub(crate) certificate_lifetime_seconds: u64,
 
+    /// How soon host names of endpoints are looked up again, in seconds.
+    #[arg(long, env = "AMBIT_DNS_REFRESH_SECONDS", value_name = "SECONDS", default_value_t = 30)]
+    pub(crate) dns_refresh_seconds: u64,
+
     /// How long open connections may go on after SIGTERM, in seconds. A second signal ends them at once.
     #[arg(long, env = "AMBIT_DRAIN_SECONDS", value_name = "SECONDS", default_value_t = 30)]
     pub(crate) drain_seconds: u64,
@@ -192,6 +196,8 @@ pub(crate) struct Config {
     pub(crate) workers: WorkerConfig,
     /// Servers of the agent itself.
     pub(crate) servers: ServerConfig,
+    /// How soon host names are looked up again.
+    pub(crate) dns_refresh: Duration,
     /// How long a drain may take.
     pub(crate) drain: Duration,
 }
@@ -330,6 +336,7 @@ impl TryFrom<&Args> for Config {
                 max_connections_per_pod: args.max_connections_per_pod,
             },
             servers: ServerConfig { admin: args.admin, metrics: args.metrics, readiness: args.readiness },
+            dns_refresh: Duration::from_secs(args.dns_refresh_seconds.max(1)),
             drain: Duration::from_secs(args.drain_seconds),
         })
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ambit_model::{Identity, PeerAddr, Workload};
+use ambit_model::{Identity, PeerAddr, PortMapping, Service, Workload};
 use ambit_policy::Rehearsal;
 use ambit_state::Snapshot;
 use ambit_telemetry::{ConnectionRecord, Party};
@@ -20,6 +20,23 @@ pub(crate) fn describe(record: &mut ConnectionRecord, snapshot: &Snapshot, pod: 
     let workload = snapshot.workload(&pod.uid).cloned();
     let identity = workload.as_ref().map(|workload| workload.identity.clone());
     record.flow.destination = Party { workload, identity };
+}
+
+/// The service of which a connection to that port of the pod is, for logs and metrics only: the one the client says
+/// if it is one of the pod's, else the first that leads there.
+pub(crate) fn service(snapshot: &Snapshot, pod: &Pod, said: Option<&str>, port: Option<u16>) -> Option<Arc<Service>> {
+    let services = &snapshot.workload(&pod.uid)?.services;
+    let named = said.and_then(|host| services.keys().find(|key| *key.hostname == *host));
+    let leads = |ports: &[PortMapping]| ports.iter().any(|mapping| Some(mapping.target_port) == port);
+    let first = || services.iter().find(|(_, ports)| leads(ports)).map(|(key, _)| key);
+    snapshot.service(named.or_else(first)?).cloned()
+}
+
+/// The pod's own port behind that port of a service, if it is one of the service's.
+pub(crate) fn port_of(snapshot: &Snapshot, pod: &Pod, host: &str, port: u16) -> Option<u16> {
+    let services = &snapshot.workload(&pod.uid)?.services;
+    let (_, ports) = services.iter().find(|(key, _)| *key.hostname == *host)?;
+    ports.iter().find(|mapping| mapping.service_port == port).map(|mapping| mapping.target_port)
 }
 
 /// The workload at a peer's address: for logs and metrics only, never for policy. Where an identity

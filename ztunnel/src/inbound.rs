@@ -19,11 +19,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use ambit_hbone::{Authority, IncomingConnect, Progress, Settings, splice};
 use ambit_identity::VerifiedPeer;
-use ambit_model::{CloseReason, PeerAddr, Service, TunnelTarget, UpstreamAddr, is_agent_port};
+use ambit_model::{CloseReason, DenyReason, PeerAddr, TunnelTarget, UpstreamAddr, is_agent_port};
 use ambit_state::Snapshot;
 use ambit_telemetry::{ConnectionRecord, Direction, Party, SecurityPolicy};
 use http::StatusCode;
@@ -40,7 +39,7 @@ use crate::gauges::Counted;
 use crate::judged::{Inbound, Subject};
 use crate::listener::Accepted;
 use crate::places::{Kind, Places};
-use crate::pod::{Pod, SharedPod};
+use crate::pod::SharedPod;
 use crate::tunnel::{HANDSHAKE_TIMEOUT, TLS_BUFFER};
 use crate::upstream::{self, broken};
 use crate::worker::Worker;
@@ -134,8 +133,12 @@ async fn relay(
     record: &mut ConnectionRecord,
 ) -> Result<(), CloseReason> {
     let snapshot = worker.snapshot();
-    let client = client::identify(worker, &snapshot, &tunnel.pod, (&tunnel.identity, tunnel.peer), &request);
-    describe(record, &snapshot, tunnel, &request, client.as_ref().ok());
+    let target = target(&snapshot, request.authority(), tunnel);
+    let port = target.as_ref().ok().map(|target| target.socket().port());
+    let client = client::identify(worker, &snapshot, &tunnel.pod, (&tunnel.identity, tunnel.peer), (&request, port));
+    describe(record, &snapshot, tunnel, client.as_ref().ok());
+    let asked_for = request.forwarded().and_then(|forwarded| forwarded.host);
+    record.flow.service = destination::service(&snapshot, &tunnel.pod, asked_for.as_deref(), port);
 
     let _place = match tunnel.places.take(Kind::Inbound) {
         Ok(place) => place,
@@ -145,7 +148,7 @@ async fn relay(
         Ok(client) => client,
         Err(reason) => return refuse(request, StatusCode::BAD_REQUEST, reason),
     };
-    let target = match target(request.authority(), tunnel) {
+    let target = match target {
         Ok(target) => target,
         Err(reason) => return refuse(request, StatusCode::BAD_REQUEST, reason),
     };
@@ -162,7 +165,11 @@ async fn relay(
     destination::rehearse(worker, &registered, &snapshot);
     let permit = match registered.judge(&snapshot) {
         Ok(Some(permit)) => permit,
-        Ok(None) => return refuse(request, StatusCode::UNAUTHORIZED, CloseReason::UnknownWorkload),
+        Ok(None) => return refuse(request, StatusCode::SERVICE_UNAVAILABLE, CloseReason::UnknownWorkload),
+        // Nobody said no: another endpoint may do better.
+        Err(reason @ DenyReason::Unenrolled) => {
+            return refuse(request, StatusCode::SERVICE_UNAVAILABLE, CloseReason::Denied(reason));
+        }
         Err(reason) => return refuse(request, StatusCode::UNAUTHORIZED, CloseReason::Denied(reason)),
     };
     drop(snapshot);
@@ -189,13 +196,7 @@ async fn relay(
 }
 
 /// Puts what is known of the connection into its record.
-fn describe(
-    record: &mut ConnectionRecord,
-    snapshot: &Snapshot,
-    tunnel: &Tunnel,
-    request: &IncomingConnect,
-    client: Option<&Client>,
-) {
+fn describe(record: &mut ConnectionRecord, snapshot: &Snapshot, tunnel: &Tunnel, client: Option<&Client>) {
     let address = client.map_or(tunnel.peer, |client| client.address);
     let identity = client.map_or(tunnel.identity.identity(), |client| client.identity(&tunnel.identity));
     destination::describe(record, snapshot, &tunnel.pod);
@@ -204,14 +205,6 @@ fn describe(
     let workload = destination::source_workload(snapshot, address, Some(identity));
     record.flow.source = Party { workload, identity: Some(identity.clone()) };
     record.flow.security = SecurityPolicy::MutualTls;
-    record.flow.service = service_asked_for(request, snapshot, &tunnel.pod);
-}
-
-/// The service the client says it asked for, for logs and metrics only: if it is one of this pod's.
-fn service_asked_for(request: &IncomingConnect, snapshot: &Snapshot, pod: &Pod) -> Option<Arc<Service>> {
-    let host = request.forwarded()?.host?;
-    let key = snapshot.workload(&pod.uid)?.services.keys().find(|key| *key.hostname == *host)?;
-    snapshot.service(key).cloned()
 }
 
 /// Tells the peer no more than the status.
@@ -220,17 +213,20 @@ fn refuse(request: IncomingConnect, status: StatusCode, reason: CloseReason) -> 
     Err(reason)
 }
 
-/// Where in this pod a request wants to go: only ever into this pod, and never to the agent itself.
-fn target(authority: &Authority, tunnel: &Tunnel) -> Result<TunnelTarget, CloseReason> {
-    let bad = |detail: String| CloseReason::BadRequest { detail };
-    let Authority::Address(target) = authority else {
-        return Err(bad(format!("{authority} is not an address of this pod")));
+/// Where in this pod a request wants to go: only ever into this pod, and never to the agent itself. The name of a
+/// service, as clients of another network give it, is this pod if it is one of the service's.
+fn target(snapshot: &Snapshot, authority: &Authority, tunnel: &Tunnel) -> Result<TunnelTarget, CloseReason> {
+    let elsewhere = || CloseReason::BadRequest { detail: format!("{authority} is not an address of this pod") };
+    let target = match authority {
+        Authority::Address(target) if tunnel.pod.owns(target.ip()) => *target,
+        Authority::Address(_) => return Err(elsewhere()),
+        Authority::Host { name, port } => {
+            let port = destination::port_of(snapshot, &tunnel.pod, name, *port).ok_or_else(elsewhere)?;
+            TunnelTarget::new(SocketAddr::new(tunnel.local.ip(), port))
+        }
     };
-    if !tunnel.pod.owns(target.ip()) {
-        return Err(bad(format!("{target} is not an address of this pod")));
-    }
     if is_agent_port(target.port()) {
         return Err(CloseReason::AgentPort { port: target.port() });
     }
-    Ok(*target)
+    Ok(target)
 }

@@ -294,6 +294,7 @@ mod tests {
             health_policy: HealthPolicy::default(),
             load_balancing: LoadBalancingMode::default(),
             waypoint,
+            canary: None,
             waypoint_failure: WaypointFailure::default(),
             exported_to: None,
         };

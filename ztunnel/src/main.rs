@@ -19,6 +19,7 @@ mod judged;
 mod keeper;
 mod listener;
 mod local_pods;
+mod names;
 mod netns_finder;
 mod original_dst;
 mod outbound;

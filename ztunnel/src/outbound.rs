@@ -113,6 +113,7 @@ fn may_try_another(reason: &CloseReason) -> bool {
         | CloseReason::UnknownWorkload
         | CloseReason::UnknownDestination { .. }
         | CloseReason::NoHealthyUpstream { .. }
+        | CloseReason::NoSuchName { .. }
         | CloseReason::WaypointUnavailable { .. }
         | CloseReason::NoSuchPort { .. }
         | CloseReason::NotExported { .. }

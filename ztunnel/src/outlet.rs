@@ -1,6 +1,7 @@
 //! Where a source of configuration publishes, whichever it is: everything behind this is the same for a
 //! folder and for a control plane.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -65,6 +66,12 @@ impl Outlet {
         let version = self.state.publish(snapshot);
         self.version.send_replace(version);
         self.published.send_replace(Published { pods, problem: None });
+    }
+
+    /// Puts in force what was found for a host name, or that it is no longer looked up.
+    pub(crate) fn learn(&self, name: Arc<str>, found: Option<Arc<[IpAddr]>>) {
+        let version = self.state.learn(name, found);
+        self.version.send_replace(version);
     }
 
     /// Says why nothing newer, or nothing at all, is in force.

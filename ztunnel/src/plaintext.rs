@@ -32,6 +32,7 @@ async fn relay(worker: &Rc<Worker>, accepted: Accepted, record: &mut ConnectionR
     record.flow.source = Party { workload, identity: None };
     let destination = original_dst::of_steered(&accepted)?;
     record.addresses.destination = Some(destination.socket());
+    record.flow.service = destination::service(&snapshot, &accepted.pod, None, Some(destination.socket().port()));
 
     let registered = worker.connections.register(Subject::Inbound(Inbound {
         pod: accepted.pod.uid.clone(),

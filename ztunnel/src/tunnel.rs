@@ -152,6 +152,7 @@ fn refused(error: PoolError<CloseReason>, peer: SocketAddr) -> CloseReason {
 }
 
 fn baggage(workload: &Workload) -> Baggage {
+    let locality = workload.locality.as_deref();
     Baggage {
         cluster: workload.cluster.to_string(),
         namespace: workload.namespace.to_string(),
@@ -159,6 +160,7 @@ fn baggage(workload: &Workload) -> Baggage {
         workload: workload.workload_name().to_owned(),
         service: workload.canonical_name.to_string(),
         version: workload.canonical_revision.to_string(),
-        ..Baggage::default()
+        region: locality.map(|it| it.region.to_string()).unwrap_or_default(),
+        zone: locality.map(|it| it.zone.to_string()).unwrap_or_default(),
     }
 }

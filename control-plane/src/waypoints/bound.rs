@@ -1,6 +1,6 @@
 //! What is behind which waypoint, and which waypoint enforces what: as conditions.
 
-use ambit_model::{GatewayAddress, Service, ServiceKey};
+use ambit_model::{Canary, GatewayAddress, GatewayKey, Service, ServiceKey};
 use ambit_resources::{Kind, ObjectId};
 
 use super::objects::gateway;
@@ -14,13 +14,20 @@ pub(crate) const WAYPOINT_ACCEPTED: &str = "WaypointAccepted";
 /// The object that a service is made of, and what is said of its waypoint; nothing where it asks for none.
 pub(crate) fn of_service(service: &Service) -> (ObjectId, Option<Condition>) {
     let condition = service.waypoint.as_deref().map(|waypoint| match gateway(waypoint) {
-        Some(key) => Condition::new(WAYPOINT_BOUND, true, "WaypointAccepted", format!("behind waypoint {key}")),
+        Some(key) => Condition::new(WAYPOINT_BOUND, true, "WaypointAccepted", behind(&key, service.canary.as_ref())),
         None => {
             let (reason, message) = kept_out(waypoint);
             Condition::new(WAYPOINT_BOUND, false, reason, message)
         }
     });
     (object(service), condition)
+}
+
+fn behind(waypoint: &GatewayKey, canary: Option<&Canary>) -> String {
+    match canary.and_then(|canary| Some((gateway(&canary.waypoint)?, canary.percent))) {
+        Some((canary, percent)) => format!("behind waypoint {waypoint}, {percent}% of connections behind {canary}"),
+        None => format!("behind waypoint {waypoint}"),
+    }
 }
 
 /// The object that a service is made of.

@@ -19,7 +19,7 @@ const READY: u16 = 15021;
 /// The port of its metrics.
 const METRICS: u16 = 15020;
 /// The label of everything that is made for Gateways.
-const MANAGED: (&str, &str) = ("gateway.istio.io/managed", "istio.io-mesh-controller");
+pub(super) const MANAGED: (&str, &str) = ("gateway.istio.io/managed", "istio.io-mesh-controller");
 /// Of all processors it asked for, how much a replica uses before there is another.
 const UTILIZATION: u32 = 80;
 
@@ -167,10 +167,17 @@ pub(crate) fn uid(object: &Value) -> Option<&str> {
 }
 
 /// The ConfigMap with what users want otherwise, of the Gateway's own namespace.
-pub(crate) fn parameters(gateway: &Value) -> Option<Arc<str>> {
-    let reference = gateway.pointer("/spec/infrastructure/parametersRef")?;
-    let is_config_map = reference.get("kind").and_then(Value::as_str) == Some("ConfigMap");
-    reference.get("name").and_then(Value::as_str).filter(|_| is_config_map).map(Into::into)
+///
+/// # Errors
+/// If it is to be something else: its kind, with its group.
+pub(crate) fn parameters(gateway: &Value) -> Result<Option<Arc<str>>, String> {
+    let Some(reference) = gateway.pointer("/spec/infrastructure/parametersRef") else { return Ok(None) };
+    let text = |field: &str| reference.get(field).and_then(Value::as_str).unwrap_or_default();
+    match (text("group"), text("kind")) {
+        ("", "ConfigMap") => Ok(Some(text("name").into())),
+        ("", kind) => Err(kind.to_owned()),
+        (group, kind) => Err(format!("{kind}.{group}")),
+    }
 }
 
 #[cfg(test)]

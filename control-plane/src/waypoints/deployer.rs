@@ -14,9 +14,9 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::deploy::{OverlayError, Overlays, Settings, parameters, render, uid};
+use super::deploy::{MANAGED, OverlayError, Overlays, Settings, parameters, render, uid};
 use super::gateways::{CLASS, CONTROLLER, Gateways, Wanted};
-use super::status::{self, Facts};
+use super::status::{self, Facts, Trouble};
 use crate::backoff::Backoff;
 use crate::failure::error_chain;
 use crate::statuses::now;
@@ -37,13 +37,13 @@ pub(crate) struct Deployer {
     roots: watch::Receiver<Arc<Roots>>,
     settings: Settings,
     deployed: BTreeMap<GatewayKey, Deployed>,
+    /// Gateways that are no waypoints and have nothing of one any more, by their uids.
+    cleared: BTreeMap<GatewayKey, Option<String>>,
 }
 
 /// What was written for a waypoint.
 #[derive(Debug)]
 struct Deployed {
-    /// The Gateway's uid.
-    owner: Option<String>,
     objects: Vec<Value>,
     at: Instant,
     addresses: Vec<String>,
@@ -66,6 +66,23 @@ enum DeployError {
     /// What users want otherwise cannot be read.
     #[error(transparent)]
     Overlay(#[from] OverlayError),
+    /// What users want otherwise is not there, for now.
+    #[error("there is no ConfigMap {0} of parameters")]
+    NoParameters(Arc<str>),
+    /// What users want otherwise is in something else than a ConfigMap.
+    #[error("parameters are in a ConfigMap, and not in a {0}")]
+    ParametersElsewhere(String),
+}
+
+impl DeployError {
+    /// Whether another try may go better, with nothing changed that is watched.
+    fn may_pass(&self) -> bool {
+        matches!(self, Self::Kubernetes { .. } | Self::NoParameters(_))
+    }
+
+    fn is_in_parameters(&self) -> bool {
+        matches!(self, Self::Overlay(_) | Self::NoParameters(_) | Self::ParametersElsewhere(_))
+    }
 }
 
 impl Deployer {
@@ -76,7 +93,8 @@ impl Deployer {
         roots: watch::Receiver<Arc<Roots>>,
         settings: Settings,
     ) -> Self {
-        Self { client, gateways, roots, settings, deployed: BTreeMap::new() }
+        let (deployed, cleared) = Default::default();
+        Self { client, gateways, roots, settings, deployed, cleared }
     }
 
     /// Works for as long as this replica leads, and the world is known.
@@ -103,6 +121,7 @@ impl Deployer {
                     }
                     // Another leads, or did: what there is, is not as it was left.
                     self.deployed.clear();
+                    self.cleared.clear();
                 }
                 () = self.gateways.changed() => {}
                 changed = self.roots.changed() => if changed.is_err() {
@@ -117,16 +136,20 @@ impl Deployer {
     async fn round(&mut self) -> bool {
         let mut well = self.classes().await;
         let wanted = self.gateways.wanted();
-        well &= self.remove_others(&wanted).await;
+        self.deployed.retain(|key, _| wanted.iter().any(|waypoint| waypoint.key == *key));
         for waypoint in &wanted {
             let trouble = self.deploy(waypoint).await.err();
             if let Some(error) = &trouble {
                 tracing::warn!(waypoint = %waypoint.key, error = error_chain(error), "cannot deploy a waypoint");
             }
-            well &= !matches!(trouble, Some(DeployError::Kubernetes { .. }));
-            well &= self.say(waypoint, trouble.map(|error| error_chain(&error).to_string())).await;
+            well &= !trouble.as_ref().is_some_and(DeployError::may_pass);
+            let trouble = trouble.map(|error| Trouble {
+                in_parameters: error.is_in_parameters(),
+                message: error_chain(&error).to_string(),
+            });
+            well &= self.say(waypoint, trouble).await;
         }
-        well
+        self.clear_others().await && well
     }
 
     /// Makes the class of waypoints where there is none, and says that ours are accepted.
@@ -166,35 +189,43 @@ impl Deployer {
         well
     }
 
-    /// Deletes what was deployed for Gateways that are waypoints no more. What belonged to one that is gone,
-    /// Kubernetes deletes with it. Whether all of it went well.
-    async fn remove_others(&mut self, wanted: &[Wanted]) -> bool {
-        let gone = |key: &GatewayKey| !wanted.iter().any(|waypoint| waypoint.key == *key);
-        let gone: Vec<_> = self.deployed.keys().filter(|key| gone(key)).cloned().collect();
+    /// Deletes what was deployed for Gateways that are waypoints no more, be it by another leader. What belonged to one
+    /// that is gone, Kubernetes deletes with it. Whether all of it went well.
+    async fn clear_others(&mut self) -> bool {
+        let others = self.gateways.others();
+        let owner = |gateway: &Value| uid(gateway).map(str::to_owned);
+        self.cleared.retain(|key, cleared| others.get(key).is_some_and(|gateway| owner(gateway) == *cleared));
         let mut well = true;
-        for key in gone {
-            let Some(deployed) = self.deployed.remove(&key) else { continue };
-            let mut left = Vec::new();
-            for object in deployed.objects {
-                if let Err(error) = self.delete(&object, deployed.owner.as_deref()).await {
+        for (key, gateway) in &others {
+            if self.cleared.contains_key(key) {
+                continue;
+            }
+            let mut left = false;
+            // Of what it says only the names count.
+            for object in render(key, gateway, &Overlays::default(), "", &self.settings) {
+                if let Err(error) = self.delete(&object, uid(gateway)).await {
                     tracing::warn!(waypoint = %key, error = error_chain(&error), "cannot delete");
-                    left.push(object);
+                    left = true;
                 }
             }
-            if !left.is_empty() {
-                well = false;
-                self.deployed.insert(key, Deployed { objects: left, ..deployed });
+            if !left {
+                self.cleared.insert(key.clone(), owner(gateway));
             }
+            well &= !left;
         }
         well
     }
 
-    /// Deletes an object, if it is still the Gateway's: another may have come in its place.
+    /// Deletes an object, if it is the Gateway's and a waypoint's: another may have come in its place, from whoever
+    /// looks after the Gateway now.
     async fn delete(&self, object: &Value, owner: Option<&str>) -> Result<(), DeployError> {
         let Some((api, name)) = self.api(object) else { return Ok(()) };
         let failed = |error| DeployError::Kubernetes { object: shown(object), source: Box::new(error) };
         let found = api.get_opt(&name).await.map_err(failed)?;
-        let Some(found) = found.filter(|found| is_of(found, owner)) else { return Ok(()) };
+        let is_managed = |found: &DynamicObject| {
+            found.metadata.labels.as_ref().and_then(|labels| labels.get(MANAGED.0)).is_some_and(|by| by == MANAGED.1)
+        };
+        let Some(found) = found.filter(|found| is_of(found, owner) && is_managed(found)) else { return Ok(()) };
         let preconditions = Some(Preconditions { uid: found.metadata.uid, resource_version: None });
         match api.delete(&name, &DeleteParams { preconditions, ..DeleteParams::default() }).await {
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
@@ -216,18 +247,19 @@ impl Deployer {
             addresses.extend(self.write(object, uid(&waypoint.gateway)).await?);
         }
         tracing::info!(waypoint = %waypoint.key, "deployed");
-        let owner = uid(&waypoint.gateway).map(str::to_owned);
-        self.deployed.insert(waypoint.key.clone(), Deployed { owner, objects, at: Instant::now(), addresses });
+        self.deployed.insert(waypoint.key.clone(), Deployed { objects, at: Instant::now(), addresses });
         Ok(())
     }
 
     async fn overlays(&self, waypoint: &Wanted) -> Result<Overlays, DeployError> {
-        let Some(name) = parameters(&waypoint.gateway) else { return Ok(Overlays::default()) };
+        let name = parameters(&waypoint.gateway).map_err(DeployError::ParametersElsewhere)?;
+        let Some(name) = name else { return Ok(Overlays::default()) };
         let api = Api::<ConfigMap>::namespaced(self.client.clone(), &waypoint.key.namespace);
-        let found = api.get(&name).await.map_err(|error| DeployError::Kubernetes {
+        let found = api.get_opt(&name).await.map_err(|error| DeployError::Kubernetes {
             object: format!("ConfigMap {name}"),
             source: Box::new(error),
         })?;
+        let found = found.ok_or(DeployError::NoParameters(name))?;
         Ok(Overlays::read(&found.data.unwrap_or_default())?)
     }
 
@@ -247,7 +279,7 @@ impl Deployer {
     }
 
     /// Writes the status of a Gateway, where it does not say so already.
-    async fn say(&self, waypoint: &Wanted, trouble: Option<String>) -> bool {
+    async fn say(&self, waypoint: &Wanted, trouble: Option<Trouble>) -> bool {
         let addresses = self.deployed.get(&waypoint.key).map(|deployed| deployed.addresses.clone());
         let (ready, attached) = (waypoint.ready, waypoint.attached.clone());
         let facts = Facts { ready, addresses: addresses.unwrap_or_default(), trouble, attached };

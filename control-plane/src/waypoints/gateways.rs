@@ -129,6 +129,13 @@ impl Gateways {
         seen.waypoints().map(wanted).collect()
     }
 
+    /// The Gateways that are no waypoints.
+    pub(crate) fn others(&self) -> BTreeMap<GatewayKey, Arc<Value>> {
+        let seen = self.lock();
+        let others = seen.gateways.iter().filter(|(_, gateway)| !seen.is_of_waypoints(gateway));
+        others.map(|(key, gateway)| (key.clone(), Arc::clone(gateway))).collect()
+    }
+
     /// The classes whose Gateways are waypoints.
     pub(crate) fn classes(&self) -> BTreeMap<Arc<str>, Arc<Value>> {
         let is_ours = |(_, class): &(&Arc<str>, &Arc<Value>)| controller(class) == Some(CONTROLLER);

@@ -20,8 +20,8 @@ pub(crate) struct Objects {
     root: Arc<str>,
     objects: HashMap<ObjectId, Sent>,
     waypoints: BTreeMap<GatewayKey, Waypoint>,
-    /// What is bound, with its namespace, to which waypoint.
-    bound: HashMap<Bound, (Arc<str>, GatewayKey)>,
+    /// What is bound, with its namespace, to which waypoints.
+    bound: HashMap<Bound, (Arc<str>, Vec<GatewayKey>)>,
     told: Vec<Told>,
 }
 
@@ -110,18 +110,19 @@ impl Objects {
     /// What is bound to which waypoint has changed.
     pub(crate) fn bind(&mut self, delta: &Delta) {
         for (key, service) in &delta.services {
-            let waypoint = service.as_ref().and_then(|service| gateway(service.waypoint.as_deref()?));
-            self.bind_one(Bound::Service(key.clone()), waypoint.map(|it| (Arc::clone(&key.namespace), it)));
+            let waypoints = service.iter().flat_map(|service| service.waypoints());
+            let waypoints = waypoints.filter_map(|waypoint| gateway(waypoint)).collect();
+            self.bind_one(Bound::Service(key.clone()), &key.namespace, waypoints);
         }
         for (uid, workload) in &delta.workloads {
-            let waypoint = workload
-                .as_ref()
-                .and_then(|workload| Some((Arc::clone(&workload.namespace), gateway(workload.waypoint.as_deref()?)?)));
-            self.bind_one(Bound::Workload(uid.clone()), waypoint);
+            let namespace = workload.as_ref().map(|workload| Arc::clone(&workload.namespace)).unwrap_or_default();
+            let waypoint = workload.as_ref().and_then(|workload| gateway(workload.waypoint.as_deref()?));
+            self.bind_one(Bound::Workload(uid.clone()), &namespace, waypoint.into_iter().collect());
         }
     }
 
-    fn bind_one(&mut self, bound: Bound, to: Option<(Arc<str>, GatewayKey)>) {
+    fn bind_one(&mut self, bound: Bound, namespace: &Arc<str>, to: Vec<GatewayKey>) {
+        let to = (!to.is_empty()).then(|| (Arc::clone(namespace), to));
         let before = match to.clone() {
             Some(to) => self.bound.insert(bound.clone(), to),
             None => self.bound.remove(&bound),
@@ -131,9 +132,11 @@ impl Objects {
         }
         let host = if let Bound::Service(key) = &bound { Some(&key.hostname) } else { None };
         for (to, binds) in [(before, false), (to, true)] {
-            let Some((namespace, key)) = to else { continue };
-            let waypoint = entry(&mut self.waypoints, &key, &self.root);
-            waypoint.stale |= waypoint.scope.bind(&namespace, host, binds);
+            let Some((namespace, keys)) = to else { continue };
+            for key in keys {
+                let waypoint = entry(&mut self.waypoints, &key, &self.root);
+                waypoint.stale |= waypoint.scope.bind(&namespace, host, binds);
+            }
         }
     }
 

@@ -76,8 +76,9 @@ impl Review {
     pub(crate) async fn run(mut self) {
         loop {
             let waiting = self.inbox.take().await;
+            let update = waiting.update;
             let reviewed = self.round(waiting);
-            self.findings.review(reviewed);
+            self.findings.review(reviewed, update);
         }
     }
 

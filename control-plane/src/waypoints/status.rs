@@ -44,21 +44,33 @@ pub(super) struct Facts {
     /// The addresses of its Service.
     pub(super) addresses: Vec<String>,
     /// Why it is not deployed as it should be.
-    pub(super) trouble: Option<String>,
+    pub(super) trouble: Option<Trouble>,
     /// The routes that are attached to it.
     pub(super) attached: AttachedRoutes,
+}
+
+/// Why a waypoint is not deployed as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Trouble {
+    /// Whether it is what its Gateway says of that (`parametersRef`).
+    pub(super) in_parameters: bool,
+    /// For people.
+    pub(super) message: String,
 }
 
 /// A merge patch for the status of a Gateway.
 pub(super) fn of_gateway(gateway: &Value, facts: &Facts, now: &str) -> Option<Value> {
     let listeners: Vec<_> = array(gateway, "/spec/listeners").collect();
-    let accepted = if listeners.iter().any(|listener| is_ours(listener)) {
-        Condition::new(ACCEPTED, true, "Accepted", "it is a waypoint")
-    } else {
+    let parameters = facts.trouble.as_ref().filter(|trouble| trouble.in_parameters);
+    let accepted = if !listeners.iter().any(|listener| is_ours(listener)) {
         Condition::new(ACCEPTED, false, "ListenersNotValid", "no listener has the protocol HBONE")
+    } else if let Some(trouble) = parameters {
+        Condition::new(ACCEPTED, false, "InvalidParameters", trouble.message.as_str())
+    } else {
+        Condition::new(ACCEPTED, true, "Accepted", "it is a waypoint")
     };
     let programmed = match (&facts.trouble, facts.ready) {
-        (Some(trouble), _) => Condition::new(PROGRAMMED, false, "Invalid", trouble.as_str()),
+        (Some(trouble), _) => Condition::new(PROGRAMMED, false, "Invalid", trouble.message.as_str()),
         (None, 0) => Condition::new(PROGRAMMED, false, "Pending", "no pod is ready"),
         // How many would be written anew with each.
         (None, _) => Condition::new(PROGRAMMED, true, "Programmed", "pods are ready"),
@@ -159,16 +171,17 @@ mod tests {
 
     #[test]
     fn what_a_gateway_says() {
-        let facts = |ready, trouble: Option<&str>| Facts {
+        let facts = |ready, trouble: Option<bool>| Facts {
             ready,
             addresses: vec!["10.0.0.1".to_owned()],
-            trouble: trouble.map(str::to_owned),
+            trouble: trouble.map(|in_parameters| Trouble { in_parameters, message: "no".to_owned() }),
             attached: AttachedRoutes::default(),
         };
         for (protocol, facts, expected) in [
             ("HBONE", facts(1, None), "Accepted True Accepted t1, Programmed True Programmed t1"),
             ("HBONE", facts(0, None), "Accepted True Accepted t1, Programmed False Pending t1"),
-            ("HBONE", facts(1, Some("no")), "Accepted True Accepted t1, Programmed False Invalid t1"),
+            ("HBONE", facts(1, Some(false)), "Accepted True Accepted t1, Programmed False Invalid t1"),
+            ("HBONE", facts(1, Some(true)), "Accepted False InvalidParameters t1, Programmed False Invalid t1"),
             ("HTTP", facts(1, None), "Accepted False ListenersNotValid t1, Programmed True Programmed t1"),
         ] {
             let patch = of_gateway(&gateway(protocol, Value::Null), &facts, "t1").unwrap();

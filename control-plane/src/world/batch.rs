@@ -7,6 +7,7 @@ use ambit_xds::{Entry, TypeUrl};
 use tokio::time::Instant;
 
 use super::Outlet;
+use crate::credentials;
 use crate::findings::Arrival;
 use crate::kinds::has_status;
 use crate::pods::Pods;
@@ -32,7 +33,7 @@ impl Batch {
         self.seen.push(seen);
         let (input, standing, sent, issues) = match what {
             What::Put { parsed, issues, own, standing, sent } => {
-                if let Object::Pod(pod) = &parsed.object {
+                if let Object::Pod(pod) = &*parsed.object {
                     pods.put(&id.namespace, &id.name, pod);
                 }
                 (Input::Put(parsed, issues), standing, sent, own)
@@ -78,14 +79,17 @@ impl Batch {
         outlet.gateways.follow(&delta);
         objects.bind(&delta);
         let services = std::mem::take(&mut delta.services);
-        let news = concerning_waypoints(self.sent, &mut self.arrivals, objects, outlet);
+        let mut news = concerning_waypoints(self.sent, &mut self.arrivals, objects, outlet);
         // Before what they concern: a waypoint that is told of a service has its policies.
         let mut all: Vec<_> = news.told.iter().map(Told::entry).collect();
+        if !news.told.is_empty() {
+            all.extend(credentials::want(&outlet.credentials, objects.credentials()));
+        }
         all.extend(entries(delta, &services));
         tracing::debug!(changes, entries = all.len(), cost, "publishing");
         outlet.cache.publish(all);
         let bound = services.iter().filter_map(|(_, service)| service.as_deref()).map(bound::of_service).collect();
-        outlet.findings.update(self.arrivals, issues, bound);
+        news.update = outlet.findings.update(self.arrivals, issues, bound);
         outlet.review.put(news, services);
 
         let gauges = &outlet.gauges;
@@ -130,14 +134,6 @@ fn concerning_waypoints(
         news.waypoints = Some(now);
     }
     news.told = objects.settle();
-    if !news.told.is_empty() {
-        let wanted = objects.credentials();
-        outlet.credentials.send_if_modified(|before| {
-            let changed = *before != wanted;
-            *before = wanted;
-            changed
-        });
-    }
     news
 }
 

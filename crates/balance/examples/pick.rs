@@ -57,6 +57,7 @@ fn endpoint(n: u32, weighted: bool) -> EndpointSpec {
         workload: None,
         weight: if weighted { 1 + n % 7 } else { 1 },
         place: Place::default(),
+        node: Arc::default(),
         labels: Arc::new(BTreeMap::new()),
         healthy: true,
     }

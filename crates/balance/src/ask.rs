@@ -28,6 +28,8 @@ pub struct Ask<'a> {
 pub struct Client<'a> {
     /// Where it is; none where that is not known: then locality does not count.
     pub place: Option<&'a Place>,
+    /// Its node; empty where that is not known.
+    pub node: &'a str,
     /// Its labels, for `failoverPriority`. See [`EndpointSpec::labels`](crate::EndpointSpec::labels).
     pub labels: Option<&'a Labels>,
 }

@@ -26,6 +26,8 @@ pub struct EndpointSpec {
     pub weight: u32,
     /// Where it is.
     pub place: Place,
+    /// The node it runs on; empty where that is not known.
+    pub node: Arc<str>,
     /// Its labels, for `failoverPriority`. The well-known ones of region, zone and sub-zone need not be among
     /// them, [`EndpointSpec::place`] stands for them; those of network and node must.
     pub labels: Arc<Labels>,

@@ -33,6 +33,7 @@ pub(crate) fn spec(key: &str) -> EndpointSpec {
         workload: None,
         weight: 1,
         place: Place::default(),
+        node: Arc::default(),
         labels: Arc::new(BTreeMap::new()),
         healthy: true,
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ambit_l7::{Locality, LocalityBalancing, LocalitySplit, TrafficPolicy};
+use ambit_l7::{Locality, LocalityBalancing, LocalitySplit, Nearness, TrafficPolicy};
 use smallvec::SmallVec;
 
 use crate::{Client, EndpointSpec, Labels, Place};
@@ -19,18 +19,23 @@ pub(crate) enum Preference<'a> {
     Distribute(&'a [LocalitySplit]),
     /// It decides on the order in which endpoints are used.
     Failover(&'a LocalityBalancing),
+    /// The same, as the Service itself would have it: or on which endpoints are used at all.
+    Near(Nearness),
 }
 
 /// What of a client a preference looks at, in an order of the preference's own.
 pub(crate) type Traits<'a> = SmallVec<[&'a str; 8]>;
 
 impl<'a> Preference<'a> {
-    /// Failover is in force beside outlier detection only: without it no level would ever fail.
+    /// Failover is in force beside outlier detection only: without it no level would ever fail. What the Service
+    /// wishes counts where nobody else says anything; what it demands, always.
     pub(crate) fn of(policy: &'a TrafficPolicy) -> Self {
-        match &policy.locality {
-            Some(locality) if !locality.distribute.is_empty() => Self::Distribute(&locality.distribute),
-            Some(locality) if policy.outliers.is_some() => Self::Failover(locality),
-            Some(_) | None => Self::None,
+        match (policy.nearness, &policy.locality) {
+            (Nearness::SameNode, _) => Self::Near(Nearness::SameNode),
+            (_, Some(locality)) if !locality.distribute.is_empty() => Self::Distribute(&locality.distribute),
+            (_, Some(locality)) if policy.outliers.is_some() => Self::Failover(locality),
+            (Nearness::Any, _) => Self::None,
+            (wish, _) => Self::Near(wish),
         }
     }
 
@@ -46,6 +51,9 @@ impl<'a> Preference<'a> {
         if let Some(place) = client.place {
             traits.extend([&*place.region, &*place.zone, &*place.subzone]);
         }
+        if let Self::Near(_) = self {
+            traits.push(client.node);
+        }
         if let Self::Failover(locality) = self {
             traits.extend(locality.failover_priority.iter().map(|priority| wanted(priority, client)));
         }
@@ -60,6 +68,20 @@ pub(crate) fn level(locality: &LocalityBalancing, client: &Client<'_>, endpoint:
         return by_labels;
     }
     by_labels * LEVELS_OF_PLACE + client.place.map_or(0, |place| level_of_place(locality, place, &endpoint.place))
+}
+
+/// The level an endpoint is of where the Service says how near it is to be; none: it is not used.
+pub(crate) fn level_of_nearness(nearness: Nearness, client: &Client<'_>, endpoint: &EndpointSpec) -> Option<usize> {
+    let is_same_node = !client.node.is_empty() && *endpoint.node == *client.node;
+    let is_same_region = client.place.is_some_and(|client| client.is_same_region(&endpoint.place));
+    let is_same_zone = client.place.is_some_and(|client| client.is_same_zone(&endpoint.place));
+    match nearness {
+        Nearness::SameNode => is_same_node.then_some(0),
+        Nearness::PreferNode if is_same_node => Some(0),
+        Nearness::PreferNode | Nearness::PreferZone if is_same_zone => Some(1),
+        Nearness::PreferNode | Nearness::PreferZone if is_same_region => Some(2),
+        Nearness::PreferNode | Nearness::PreferZone | Nearness::Any => Some(3),
+    }
 }
 
 /// Labels from the first one on that differs.

@@ -19,6 +19,16 @@ impl Place {
     pub fn is_unknown(&self) -> bool {
         self.region.is_empty() && self.zone.is_empty() && self.subzone.is_empty()
     }
+
+    /// Whether two are in one region, as far as is known.
+    pub(crate) fn is_same_region(&self, other: &Self) -> bool {
+        !self.region.is_empty() && self.region == other.region
+    }
+
+    /// Whether two are in one zone, as far as is known. Zones of different regions may have one name.
+    pub(crate) fn is_same_zone(&self, other: &Self) -> bool {
+        !self.zone.is_empty() && (&self.region, &self.zone) == (&other.region, &other.zone)
+    }
 }
 
 impl From<&ambit_model::Locality> for Place {

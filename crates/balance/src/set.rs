@@ -51,7 +51,9 @@ impl EndpointSet {
     pub(crate) fn new(endpoints: Vec<Arc<Endpoint>>, policy: Arc<TrafficPolicy>) -> Self {
         let views = match Preference::of(&policy) {
             Preference::None => Views::One(View::of_all(&endpoints)),
-            Preference::Distribute(_) | Preference::Failover(_) => Views::ByClient(ArcSwap::default()),
+            Preference::Distribute(_) | Preference::Failover(_) | Preference::Near(_) => {
+                Views::ByClient(ArcSwap::default())
+            }
         };
         let by_address = match policy.load_balancing {
             LoadBalancing::Passthrough => endpoints.iter().map(|one| (one.spec.address, Arc::clone(one))).collect(),

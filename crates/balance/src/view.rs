@@ -48,7 +48,12 @@ impl View {
     pub(crate) fn new(all: &[Arc<Endpoint>], preference: Preference<'_>, client: &Client<'_>) -> Self {
         let mut view = match preference {
             Preference::None => Self::of_all(all),
-            Preference::Failover(settings) => Self::of_levels(all, |one| locality::level(settings, client, one.spec())),
+            Preference::Failover(settings) => {
+                Self::of_levels(all, |one| Some(locality::level(settings, client, one.spec())))
+            }
+            Preference::Near(nearness) => {
+                Self::of_levels(all, |one| locality::level_of_nearness(nearness, client, one.spec()))
+            }
             Preference::Distribute(splits) => match locality::split_for(splits, client) {
                 Some(split) => Self::of_shares(all, split),
                 None => Self::of_all(all),
@@ -58,12 +63,12 @@ impl View {
         view
     }
 
-    fn of_levels(all: &[Arc<Endpoint>], level: impl Fn(&Endpoint) -> usize) -> Self {
+    fn of_levels(all: &[Arc<Endpoint>], level: impl Fn(&Endpoint) -> Option<usize>) -> Self {
         let levels: Vec<_> = all.iter().map(|endpoint| level(endpoint)).collect();
-        let mut used = levels.clone();
+        let mut used: Vec<_> = levels.iter().copied().flatten().collect();
         used.sort_unstable();
         used.dedup();
-        let branch_of = levels.iter().map(|level| used.binary_search(level).ok()).collect();
+        let branch_of = levels.iter().map(|level| used.binary_search(&(*level)?).ok()).collect();
         Self::of_branches(all, branch_of, vec![Rank::Level; used.len()])
     }
 

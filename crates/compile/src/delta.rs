@@ -36,7 +36,7 @@ pub type Changed<K, T> = Vec<(K, Option<Arc<T>>)>;
 /// What differs from before: each list by name, each name once, nothing that is as it was.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Delta {
-    /// Workloads that have an address.
+    /// Workloads that have an address, or a host name by which it is to be looked up.
     pub workloads: Changed<WorkloadUid, Workload>,
     /// Services.
     pub services: Changed<ServiceKey, Service>,

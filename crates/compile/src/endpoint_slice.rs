@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ambit_model::{ServiceKey, WorkloadUid, canonical_ip};
+use ambit_model::{ServiceKey, WorkloadUid, canonical_ip, is_elsewhere};
 use ambit_resources::{self as resources, ObjectId, WorkloadEntrySpec};
 
 use crate::endpoints::Wanted;
@@ -42,7 +42,13 @@ pub(crate) fn prepare(id: &ObjectId, slice: &resources::EndpointSlice, shared: &
     for endpoint in &slice.endpoints {
         let pod = endpoint.target_ref.as_ref().filter(|target| target.kind == "Pod");
         let pod = pod.map(|pod| WorkloadUid::pod(&shared.options.cluster, &pod.namespace, &pod.name));
-        for address in endpoint.addresses.iter().filter_map(|text| text.parse().ok()).map(canonical_ip) {
+        for address in endpoint
+            .addresses
+            .iter()
+            .filter_map(|text| text.parse().ok())
+            .map(canonical_ip)
+            .filter(|it| is_elsewhere(*it))
+        {
             let (healthy, node) = (endpoint.conditions.ready != Some(false), endpoint.node_name.as_str());
             endpoints.push(Endpoint { address, healthy, node: shared.texts.share(node), pod: pod.clone() });
         }

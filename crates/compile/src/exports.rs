@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use ambit_resources::{FieldPath, Metadata, is_name};
+use ambit_resources::{FieldPath, MeshConfig, Metadata, ObjectId, is_name};
 
 use crate::Problem;
 use crate::findings::Findings;
@@ -29,6 +29,16 @@ pub(crate) fn namespaces<'a>(
         return None;
     }
     Some(list.into_iter().filter(|name| *name != "~").map(|name| shared.texts.share(name)).collect())
+}
+
+/// The mesh's configuration: the one object of this name, in the root namespace.
+pub(crate) const MESH_CONFIG: &str = "default";
+
+/// Who sees services that do not say so; nothing by an object that is not the one.
+pub(crate) fn of_mesh(id: &ObjectId, config: &MeshConfig, shared: &Shared) -> Option<Arc<[Arc<str>]>> {
+    let counts = *id.name == *MESH_CONFIG && id.namespace == shared.options.root_namespace;
+    let list = config.spec.default_service_export_to.iter();
+    counts.then(|| list.map(String::as_str).map(Arc::from).collect())
 }
 
 /// What is to be said about the annotation.

@@ -5,6 +5,7 @@
 //! for the ports of a service or for a workload as a whole, and the workloads list those that are theirs.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter;
 use std::sync::Arc;
 
 use ambit_model::{
@@ -55,7 +56,15 @@ pub(crate) fn targets(
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Behind {
     pub(crate) waypoint: GatewayKey,
+    /// The waypoint that takes some connections in its place.
+    pub(crate) canary: Option<GatewayKey>,
     pub(crate) failure: WaypointFailure,
+}
+
+impl Behind {
+    fn waypoints(&self) -> impl Iterator<Item = &GatewayKey> {
+        iter::once(&self.waypoint).chain(&self.canary)
+    }
 }
 
 /// A policy that workloads list.
@@ -107,6 +116,14 @@ impl Guards {
         targets.into_iter().any(|target| self.attached.contains_key(&target))
     }
 
+    /// Whether all policies attached to one of these are attached to one of those, too.
+    pub(crate) fn are_attached_too(&self, to: &[Target], too: &[Target]) -> bool {
+        let attached = |targets: &[Target]| -> BTreeSet<_> {
+            targets.iter().filter_map(|target| self.attached.get(target)).flatten().cloned().collect()
+        };
+        attached(to).is_subset(&attached(too))
+    }
+
     /// Whether some policy is attached to a class, whichever.
     pub(crate) fn is_any_class_attached(&self) -> bool {
         matches!(self.attached.last_key_value(), Some((Target::Class(_), _)))
@@ -131,7 +148,8 @@ impl Guards {
 
     /// What is known of a waypoint has changed.
     pub(crate) fn outdate(&mut self, waypoint: &GatewayKey) {
-        let its = |guard: &Guard| self.behind(&guard.what).is_some_and(|behind| behind.waypoint == *waypoint);
+        let is_behind = |behind: &Behind| behind.waypoints().any(|it| it == waypoint);
+        let its = |guard: &Guard| self.behind(&guard.what).is_some_and(is_behind);
         let its: Vec<_> = self.used.iter().filter(|(_, guard)| its(guard)).map(|(key, _)| key.clone()).collect();
         self.stale.extend(its);
     }
@@ -214,12 +232,15 @@ impl Guards {
             self.used.remove(key);
             return;
         }
-        let policy = self.behind(&guard.what).map(|Behind { waypoint, failure }| {
-            let own = frontends.find(&own_service(waypoint, shared));
-            let health = own.map_or(HealthPolicy::default(), |(_, frontend)| frontend.service.health_policy);
+        let policy = self.behind(&guard.what).map(|behind| {
+            let mut is_ready = |waypoint: &GatewayKey| {
+                let own = frontends.find(&own_service(waypoint, shared));
+                let health = own.map_or(HealthPolicy::default(), |(_, frontend)| frontend.service.health_policy);
+                waypoints.is_ready(waypoint, health, shared)
+            };
             // Clients do as much.
-            let passes = *failure == WaypointFailure::Open && !waypoints.is_ready(waypoint, health, shared);
-            let identities = waypoints.identities(waypoint, shared);
+            let passes = behind.failure == WaypointFailure::Open && !behind.waypoints().any(&mut is_ready);
+            let identities = behind.waypoints().flat_map(|it| waypoints.identities(it, shared)).collect();
             deny_others(key, &guard.what, Some(identities).filter(|_| !passes))
         });
         if let Some(guard) = self.used.get_mut(key)

@@ -6,6 +6,7 @@ use ambit_resources::{FieldPath, Object, ObjectId, Origin, Parsed, TargetRef};
 
 use crate::authorization::{self, Selected};
 use crate::endpoint_slice::{self, Slice};
+use crate::exports;
 use crate::findings::Findings;
 use crate::guards::Target;
 use crate::instance::Instance;
@@ -54,6 +55,8 @@ pub(crate) enum Other {
     Gateway(Arc<Gateway>),
     /// A class of Gateways that are waypoints.
     WaypointClass,
+    /// Who sees services that do not say so.
+    Exports(Arc<[Arc<str>]>),
 }
 
 impl Held {
@@ -85,7 +88,7 @@ impl Meaning {
                 return Self::of_workload(workload::prepare(origin, pod, shared));
             }
             Object::WorkloadEntry(entry) => {
-                workload_entry::check(&entry.spec, &FieldPath::of("spec"), findings);
+                workload_entry::check(&entry.spec, false, &FieldPath::of("spec"), findings);
                 return Self::of_workload(workload_entry::prepare(origin, entry, shared));
             }
             Object::ServiceAccount(_) | Object::Secret(_) | Object::ConfigMap(_) => None,
@@ -99,8 +102,8 @@ impl Meaning {
             | Object::TlsRoute(_)
             | Object::ReferenceGrant(_)
             | Object::BackendTlsPolicy(_)
-            | Object::RateLimitPolicy(_)
-            | Object::MeshConfig(_) => None,
+            | Object::RateLimitPolicy(_) => None,
+            Object::MeshConfig(config) => exports::of_mesh(id, config, shared).map(Other::Exports),
             Object::Node(node) => Some(Other::Node(Arc::new(locality::of_node(node, &mut shared.texts)))),
             Object::Namespace(it) => {
                 namespace::check(&it.metadata, findings);

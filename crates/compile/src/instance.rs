@@ -87,7 +87,8 @@ impl Instance {
 
     /// The workload, where it can be reached.
     pub(crate) fn published(&self) -> Option<&Arc<Workload>> {
-        (!self.addresses().is_empty()).then_some(&self.workload)
+        let is_found = !self.addresses().is_empty() || self.workload.hostname.is_some();
+        is_found.then_some(&self.workload)
     }
 
     /// Its face, whether it is to be enrolled or not; who does not know yet tells no node of it.

@@ -17,6 +17,7 @@ mod gateway_api;
 mod hosts;
 mod mesh_config;
 mod options;
+mod own_wish;
 mod problem;
 mod rate_limit;
 mod request_authentication;
@@ -24,6 +25,7 @@ mod store;
 mod targets;
 mod telemetry;
 mod text;
+mod topology;
 mod virtual_service;
 
 pub use directory::L7Services;

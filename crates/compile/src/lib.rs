@@ -11,6 +11,7 @@ mod address_book;
 mod authorization;
 mod compiled;
 mod delta;
+mod distribution;
 mod endpoint_slice;
 mod endpoints;
 mod enrolment;

@@ -1,8 +1,9 @@
 //! What a namespace says for all that is in it.
 
-use ambit_model::Interner;
+use ambit_model::{Interner, LoadBalancingMode};
 use ambit_resources::{Metadata, ObjectId};
 
+use crate::distribution;
 use crate::enrolment::{self, Wish};
 use crate::findings::Findings;
 use crate::labels::Labels;
@@ -16,6 +17,8 @@ pub(crate) struct Space {
     /// The waypoint all of it is to be behind.
     pub(crate) ask: Ask,
     pub(crate) labels: Labels,
+    /// Which endpoints are preferred of services that do not say it themselves.
+    pub(crate) distribution: LoadBalancingMode,
 }
 
 /// What a namespace means by itself.
@@ -24,6 +27,7 @@ pub(crate) fn prepare(id: &ObjectId, metadata: &Metadata, texts: &mut Interner<s
         wish: Wish::of(metadata),
         ask: Ask::of(&id.name, metadata, texts),
         labels: waypoint::namespace_labels(&id.name, metadata, texts),
+        distribution: distribution::said("", metadata).unwrap_or_default(),
     }
 }
 
@@ -31,4 +35,5 @@ pub(crate) fn prepare(id: &ObjectId, metadata: &Metadata, texts: &mut Interner<s
 pub(crate) fn check(metadata: &Metadata, findings: &mut Findings<'_>) {
     enrolment::check_metadata(metadata, findings);
     waypoint::check_metadata(metadata, findings);
+    distribution::check_annotation(metadata, findings);
 }

@@ -180,8 +180,23 @@ pub enum Problem {
         consequence: &'static str,
     },
     /// A service without virtual addresses that is no DNS matter of Kubernetes.
-    #[error("no addresses: connections to its hosts are not recognised as the service's")]
+    #[error(
+        "no addresses: nothing leads clients here, and connections to its hosts are not recognised as the service's; \
+         give it addresses of its own, as of 240.240.0.0/16, and have the names of its hosts mean them"
+    )]
     NoServiceAddress,
+    /// An address at which everybody is alone.
+    #[error("{address} is nobody else's: whoever connected to it would reach itself")]
+    NobodyElses {
+        /// The address.
+        address: IpAddr,
+    },
+    /// A host that is to be looked up, and is none.
+    #[error("{value:?} cannot be looked up: it needs endpoints, or another resolution")]
+    LookedUp {
+        /// The host.
+        value: String,
+    },
     /// A waypoint that is not there.
     #[error("there is no Gateway {waypoint}: what is to be behind it is refused until there is")]
     WaypointMissing {
@@ -209,6 +224,14 @@ pub enum Problem {
         waypoint: GatewayKey,
         /// What this one is.
         what: &'static str,
+    },
+    /// A canary that cannot take connections in the place of its waypoint.
+    #[error("canary {waypoint} {why}: it gets no connections")]
+    Canary {
+        /// What was asked for.
+        waypoint: GatewayKey,
+        /// What is amiss.
+        why: &'static str,
     },
     /// A PeerAuthentication that an older one keeps out of force.
     #[error("{winner} is older and wins{}", if *.selected { " for the workloads both select" } else { "" })]

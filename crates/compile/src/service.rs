@@ -14,11 +14,10 @@ use crate::labels::{Labels, Selector};
 use crate::replica::Replica;
 use crate::shared::Shared;
 use crate::waypoint::{self, Ask};
-use crate::{Problem, exports};
+use crate::{Problem, distribution, exports};
 
 /// The DNS domain of a cluster's services.
 const CLUSTER_DOMAIN: &str = "svc.cluster.local";
-const DISTRIBUTION_ANNOTATION: &str = "networking.istio.io/traffic-distribution";
 
 /// A service, and which pods stand behind it.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,6 +30,10 @@ pub(crate) struct Frontend {
     pub(crate) targets: Box<[Target]>,
     /// The waypoint it is to be behind.
     pub(crate) ask: Ask,
+    /// Whether its namespace says which endpoints are preferred, since it does not itself.
+    pub(crate) follows_namespace: bool,
+    /// Whether the mesh says who sees it, since it does not itself.
+    pub(crate) follows_mesh: bool,
 }
 
 /// Where a port of a service leads.
@@ -63,6 +66,8 @@ pub(crate) fn prepare(origin: &Origin, service: &resources::Service, shared: &mu
         labels: Labels::of(&service.spec.selector, &mut shared.texts),
         targets: tcp_ports(&service.spec).map(|port| target(port, shared)).collect(),
         ask: Ask::of(&origin.id.namespace, &service.metadata, &mut shared.texts),
+        follows_namespace: wish(service).is_none(),
+        follows_mesh: exports::annotated(&service.metadata).next().is_none(),
     })
 }
 
@@ -111,8 +116,9 @@ fn compile(id: &ObjectId, service: &resources::Service, shared: &mut Shared) -> 
             .collect(),
         subject_alt_names: Vec::new(),
         health_policy,
-        load_balancing: load_balancing(service),
+        load_balancing: wish(service).unwrap_or_default(),
         waypoint: None,
+        canary: None,
         waypoint_failure: WaypointFailure::default(),
         exported_to: exports::namespaces(exports::annotated(&service.metadata), &id.namespace, shared),
     }
@@ -137,9 +143,14 @@ pub(crate) fn key(namespace: &str, name: &str, shared: &mut Shared) -> ServiceKe
 /// What is to be said about a service.
 pub(crate) fn check(service: &resources::Service, findings: &mut Findings<'_>) {
     waypoint::check_metadata(&service.metadata, findings);
-    if matches!(distribution(service), "PreferClose" | "PreferSameZone") {
-        let (what, consequence) = ("the preference of a zone", "endpoints of all zones are chosen alike");
-        findings.warning(FieldPath::of("spec.trafficDistribution"), Problem::Unsupported { what, consequence });
+    distribution::check(&service.spec.traffic_distribution, FieldPath::of("spec.trafficDistribution"), findings);
+    distribution::check_annotation(&service.metadata, findings);
+    if service.spec.session_affinity == "ClientIP" {
+        let (what, consequence) = (
+            "session affinity",
+            "each connection is given an endpoint anew, but at a waypoint by a DestinationRule's consistentHash.useSourceIp",
+        );
+        findings.warning(FieldPath::of("spec.sessionAffinity"), Problem::Unsupported { what, consequence });
     }
     exports::check_annotation(&service.metadata, findings);
     for (at, text) in addresses(&service.spec) {
@@ -200,21 +211,11 @@ pub(crate) fn app_protocol(hint: &str) -> AppProtocol {
     }
 }
 
-fn distribution(service: &resources::Service) -> &str {
-    let annotation = service.metadata.annotations.get(DISTRIBUTION_ANNOTATION);
-    match service.spec.traffic_distribution.as_str() {
-        "" => annotation.map(String::as_str).unwrap_or_default(),
-        said => said,
-    }
-}
-
-fn load_balancing(service: &resources::Service) -> LoadBalancingMode {
-    if service.spec.internal_traffic_policy == "Local" {
-        LoadBalancingMode::StrictNode
-    } else if distribution(service) == "PreferSameNode" {
-        LoadBalancingMode::PreferNode
-    } else {
-        LoadBalancingMode::Unspecified
+/// Which endpoints it wants.
+fn wish(service: &resources::Service) -> Option<LoadBalancingMode> {
+    match service.spec.internal_traffic_policy.as_str() {
+        "Local" => Some(LoadBalancingMode::StrictNode),
+        _ => distribution::said(&service.spec.traffic_distribution, &service.metadata),
     }
 }
 

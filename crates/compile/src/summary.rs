@@ -41,6 +41,7 @@ impl<'a> Summary<'a> {
                 "ports": s.ports.iter().map(|port| port.port).collect::<Vec<_>>(),
                 "endpoints": self.endpoints(s),
                 "waypoint": s.waypoint.as_ref().map(ToString::to_string),
+                "canary": s.canary.as_ref().map(|it| json!({ "waypoint": it.waypoint.to_string(), "percent": it.percent })),
             })).collect::<Vec<_>>(),
             "policies": authorizations.iter().map(|a| json!({
                 "name": a.key.to_string(),

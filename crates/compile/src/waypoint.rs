@@ -17,6 +17,11 @@ const USE_NAMESPACE: &str = "istio.io/use-waypoint-namespace";
 const FOR: &str = "istio.io/waypoint-for";
 /// What becomes of connections while the waypoint is not there.
 const FAILURE: &str = "ambit.io/waypoint-failure-mode";
+/// The waypoint that takes some connections in its place.
+pub(crate) const CANARY: &str = "istio.io/use-waypoint-canary";
+const CANARY_NAMESPACE: &str = "istio.io/use-waypoint-canary-namespace";
+/// How many of a hundred; an annotation.
+const CANARY_WEIGHT: &str = "istio.io/use-waypoint-canary-weight";
 /// The label by which Kubernetes gives each namespace its name.
 const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 
@@ -31,6 +36,15 @@ const HBONE: &str = "HBONE";
 pub(crate) struct Ask {
     pub(crate) waypoint: Option<Choice>,
     pub(crate) failure: Option<WaypointFailure>,
+    pub(crate) canary: Option<AskedCanary>,
+}
+
+/// The waypoint that is to take some connections in the place of another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AskedCanary {
+    pub(crate) waypoint: GatewayKey,
+    /// How many of a hundred.
+    pub(crate) percent: u8,
 }
 
 /// The waypoint to be behind.
@@ -44,8 +58,30 @@ impl Ask {
     /// What labels and annotations ask for, of an object in a namespace, or of the namespace itself.
     pub(crate) fn of(namespace: &Arc<str>, metadata: &Metadata, texts: &mut Interner<str>) -> Self {
         let waypoint = Choice::of(namespace, |key| metadata.labels.get(key).map(|value| texts.share(value.as_str())));
-        Self { waypoint, failure: failure(metadata) }
+        Self { waypoint, failure: failure(metadata), canary: AskedCanary::of(namespace, metadata, texts) }
     }
+
+    /// The waypoints it asks for.
+    pub(crate) fn waypoints(&self) -> impl Iterator<Item = &GatewayKey> {
+        let waypoint = self.waypoint.as_ref().and_then(Choice::waypoint);
+        waypoint.into_iter().chain(self.canary.as_ref().map(|canary| &canary.waypoint))
+    }
+}
+
+impl AskedCanary {
+    /// Beside the waypoint of the object, or where the object would have one.
+    fn of(namespace: &Arc<str>, metadata: &Metadata, texts: &mut Interner<str>) -> Option<Self> {
+        let mut label = |key| metadata.labels.get(key).filter(|it| !it.is_empty()).map(|it| texts.share(it.as_str()));
+        let name = label(CANARY).filter(|name| **name != *"none")?;
+        let namespace = label(CANARY_NAMESPACE).unwrap_or_else(|| Arc::clone(namespace));
+        Some(Self { waypoint: GatewayKey { namespace, name }, percent: percent(metadata).unwrap_or_default() })
+    }
+}
+
+/// None where that is no percentage. Who names no weight names it later.
+fn percent(metadata: &Metadata) -> Option<u8> {
+    let Some(weight) = metadata.annotations.get(CANARY_WEIGHT) else { return Some(0) };
+    weight.parse().ok().filter(|percent| *percent <= 100)
 }
 
 impl Choice {
@@ -80,6 +116,23 @@ pub(crate) fn check_metadata(metadata: &Metadata, findings: &mut Findings<'_>) {
         let at = FieldPath::of("metadata.annotations").field(FAILURE);
         let consequence = "connections are refused while the waypoint is not there";
         findings.warning(at, Problem::Setting { value: value.clone(), expected: "open or closed", consequence });
+    }
+    if metadata.labels.contains_key(CANARY) && percent(metadata).is_none() {
+        let at = FieldPath::of("metadata.annotations").field(CANARY_WEIGHT);
+        let value = metadata.annotations.get(CANARY_WEIGHT).cloned().unwrap_or_default();
+        let (expected, consequence) = ("a whole number from 0 to 100", "the canary gets no connections");
+        findings.warning(at, Problem::Setting { value, expected, consequence });
+    }
+}
+
+/// The same of a workload.
+pub(crate) fn check_workload(metadata: &Metadata, findings: &mut Findings<'_>) {
+    check_metadata(metadata, findings);
+    if metadata.labels.contains_key(CANARY) {
+        let what = "a canary of a workload's own waypoint";
+        let consequence = "connections to its own address go through the waypoint alone";
+        let at = FieldPath::of("metadata.labels").field(CANARY);
+        findings.warning(at, Problem::Unsupported { what, consequence });
     }
 }
 

@@ -69,6 +69,8 @@ fn workload(id: &ObjectId, pod: &resources::Pod, namespace: Arc<str>, shared: &m
         waypoint_failure: WaypointFailure::default(),
         labels,
         cluster: Arc::clone(&options.cluster),
+        hostname: None,
+        weight: 1,
     };
     Workload {
         uid: WorkloadUid::pod(&options.cluster, &id.namespace, &id.name),
@@ -88,7 +90,7 @@ fn workload(id: &ObjectId, pod: &resources::Pod, namespace: Arc<str>, shared: &m
 /// error: that would keep the pod as it was, or out of the mesh.
 pub(crate) fn check(pod: &resources::Pod, findings: &mut Findings<'_>) {
     enrolment::check_pod(pod, findings);
-    waypoint::check_metadata(&pod.metadata, findings);
+    waypoint::check_workload(&pod.metadata, findings);
     let mut any = false;
     for (at, text) in address_texts(pod) {
         any = true;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ambit_model::{
     Addresses, Application, Identity, TunnelProtocol, WaypointFailure, Workload, WorkloadKind, WorkloadUid,
-    canonical_ip,
+    canonical_ip, is_elsewhere,
 };
 use ambit_resources::{self as resources, FieldPath, Origin, WorkloadEntrySpec, is_name};
 
@@ -26,7 +26,7 @@ pub(crate) fn prepare(origin: &Origin, entry: &resources::WorkloadEntry, shared:
     for (key, value) in &entry.metadata.labels {
         spec.labels.entry(key.clone()).or_insert_with(|| value.clone());
     }
-    let address = spec.address.parse().ok().map(canonical_ip)?;
+    let address = spec.address.parse().ok().map(canonical_ip).filter(|address| is_elsewhere(*address))?;
     let namespace = shared.texts.share(&*origin.id.namespace);
     let ports = spec.ports.iter().map(|(name, port)| (name.as_str(), *port));
     let replica = Replica::of(Arc::clone(&namespace), &spec.labels, ports, shared);
@@ -76,6 +76,8 @@ pub(crate) fn outside(namespace: Arc<str>, name: &str, spec: &WorkloadEntrySpec,
         waypoint_failure: WaypointFailure::default(),
         labels,
         cluster: Arc::clone(&options.cluster),
+        hostname: None,
+        weight: spec.weight.max(1),
     };
     Workload {
         uid: WorkloadUid::new(""),
@@ -91,11 +93,14 @@ pub(crate) fn outside(namespace: Arc<str>, name: &str, spec: &WorkloadEntrySpec,
     }
 }
 
-/// What is to be said about a WorkloadEntry, or about an endpoint of a ServiceEntry.
-pub(crate) fn check(spec: &WorkloadEntrySpec, at: &FieldPath, findings: &mut Findings<'_>) {
-    if spec.address.parse::<IpAddr>().is_err() {
+/// What is to be said about a WorkloadEntry, or about an endpoint of a ServiceEntry, which may be known by a name.
+pub(crate) fn check(spec: &WorkloadEntrySpec, by_name: bool, at: &FieldPath, findings: &mut Findings<'_>) {
+    if spec.address.parse::<IpAddr>().is_err() && !by_name {
         let (what, consequence) = ("an address that is no IP address", "there is no such endpoint");
         findings.warning(at.field("address"), Problem::Unsupported { what, consequence });
+    }
+    if let Some(address) = spec.address.parse().ok().filter(|address| !is_elsewhere(*address)) {
+        findings.error(at.field("address"), Problem::NobodyElses { address });
     }
     if !is_name(service_account(&spec.service_account), true) {
         let value = spec.service_account.clone();

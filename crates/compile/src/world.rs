@@ -1,6 +1,7 @@
 //! All objects in force, and what depends on what. An object that comes, changes or goes marks what
 //! depends on it; [`World::settle`] compiles what is marked, and nothing else.
 
+mod canary;
 mod change;
 mod members;
 mod settle;
@@ -26,7 +27,7 @@ use crate::namespace::Space;
 use crate::peer_authentication::PeerAuthentications;
 use crate::replicas::Replicas;
 use crate::shared::Shared;
-use crate::waypoint::USE;
+use crate::waypoint::{CANARY, USE};
 use crate::waypoints::Waypoints;
 use crate::{Cost, Issue, Options, Problem, workload_entry};
 
@@ -47,6 +48,8 @@ pub(crate) struct World {
     /// their addresses.
     adapted: BTreeMap<ServiceKey, Arc<Service>>,
     given: Given,
+    /// Who sees services that do not say so; nobody named: everybody.
+    exports: Arc<[Arc<str>]>,
     endpoints: Endpoints,
     addresses: AddressBook,
     policies: BTreeMap<PolicyKey, Arc<Selected>>,
@@ -136,6 +139,9 @@ impl World {
         let asked = FieldPath::of("metadata.labels").field(USE);
         let waypoint =
             self.waypoint_problem(id).map(|it| Issue { field: asked, ..issue(Severity::Warning, line, "", it) });
+        let asked = FieldPath::of("metadata.labels").field(CANARY);
+        let canary = self.canary_problem(id);
+        let canary = canary.map(|it| Issue { field: asked, ..issue(Severity::Warning, line, "", it) });
         if let Some(instance) = self.instance(id) {
             let field = if instance.kind == InstanceKind::Pod { "status.podIPs" } else { "spec.address" };
             let taken = self.taken(instance).into_iter();
@@ -143,7 +149,7 @@ impl World {
             let issues = problems.map(|it| issue(Severity::Error, instance.addresses_line, field, it));
             return issues.chain(waypoint).collect();
         }
-        let mut issues: Vec<_> = waypoint.into_iter().collect();
+        let mut issues: Vec<_> = waypoint.into_iter().chain(canary).collect();
         if let Some((winner, selected)) = self.peers.winner_over(id) {
             let problem = Problem::Superseded { winner: winner.clone(), selected };
             issues.push(issue(Severity::Warning, line, "", problem));

@@ -124,10 +124,10 @@ fn workload_kind(key: &str) -> Option<WorkloadKind> {
         .find(|kind| kind.word() == word)
 }
 
-/// Encodes all but letters, digits and `-._~` (more than the header demands, but nobody minds).
+/// Encodes what would end a value or is no visible ASCII, and no more: there are readers that do not decode.
 fn percent_encode(value: &str, text: &mut String) {
     for byte in value.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+        if byte.is_ascii_graphic() && !matches!(byte, b',' | b';' | b'=' | b'%' | b'"' | b'\\') {
             text.push(char::from(byte));
         } else {
             // Writing to a String cannot fail.
@@ -165,6 +165,13 @@ mod tests {
         assert_eq!((baggage.kind, baggage.workload.as_str()), (WorkloadKind::Deployment, "cart"));
         assert_eq!(baggage.render(), FULL);
         assert_eq!(baggage.header(), FULL);
+    }
+
+    #[test]
+    fn encodes_no_more_than_it_must() {
+        let baggage =
+            Baggage { cluster: "east/a:1".to_owned(), service: "a,b=c%;d\u{e4} ".to_owned(), ..Baggage::default() };
+        assert_eq!(baggage.render(), "k8s.cluster.name=east/a:1,service.name=a%2Cb%3Dc%25%3Bd%C3%A4%20");
     }
 
     #[test]

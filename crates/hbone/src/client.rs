@@ -5,12 +5,14 @@ use std::rc::Rc;
 use ambit_model::Identity;
 use bytes::Bytes;
 use futures::FutureExt as _;
+use futures::future::poll_fn;
 use h2::client::{Builder, Connection, SendRequest};
 use http::{HeaderValue, Method, Request, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout};
 
+use crate::outbox::Outbox;
 use crate::tally::{Slot, Tally, TunnelTally};
 use crate::{Authority, CLIENT_PRINCIPAL, Fault, Forwarded, Keepalive, Settings, TraceParent, TunnelStream};
 
@@ -124,7 +126,8 @@ pub(crate) async fn connect_counted<IO>(
 where
     IO: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let handshake = builder(settings).handshake(io);
+    let outbox = Outbox::new(io);
+    let handshake = builder(settings).handshake(outbox.clone());
     let (send, connection) = timeout(settings.handshake_timeout, handshake)
         .await
         .map_err(|_| ConnectError::Timeout)?
@@ -132,7 +135,7 @@ where
     let tally = TunnelTally::new(pool);
     let (up, keepalive) = (tally.up(), settings.keepalive);
     spawn_local(async move {
-        drive(connection, keepalive).await;
+        drive(connection, outbox, keepalive).await;
         drop(up);
     });
     Ok(Tunnel { send, tally, max_streams: usize::try_from(settings.max_streams).unwrap_or(usize::MAX), until })
@@ -152,11 +155,15 @@ fn builder(settings: &Settings) -> Builder {
 }
 
 /// Moves a tunnel's frames until it ends. Dropping the connection breaks what streams are left.
-async fn drive<IO: AsyncRead + AsyncWrite + Unpin>(mut connection: Connection<IO, Bytes>, keepalive: Keepalive) {
+async fn drive<IO: AsyncRead + AsyncWrite + Unpin>(
+    mut connection: Connection<Outbox<IO>, Bytes>,
+    outbox: Outbox<IO>,
+    keepalive: Keepalive,
+) {
     let ping = connection.ping_pong();
     tokio::select! {
         biased;
-        ended = connection => {
+        ended = poll_fn(|cx| outbox.poll_turn(cx, |cx| connection.poll_unpin(cx))) => {
             if let Err(error) = ended {
                 tracing::debug!(%error, "tunnel broke");
             }

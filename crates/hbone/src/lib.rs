@@ -18,6 +18,7 @@ mod client_principal;
 mod fault;
 pub mod forwarded;
 mod keepalive;
+mod outbox;
 mod pool;
 pub mod proxy_protocol;
 mod server;

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::authority::{self, Authority};
+use crate::outbox::Outbox;
 use crate::tally::{Slot, TunnelTally};
 use crate::{
     Baggage, ClientPrincipalError, Fault, Forwarded, Settings, TraceParent, TunnelStream, baggage, client_principal,
@@ -61,7 +62,9 @@ where
     IO: AsyncRead + AsyncWrite + Unpin,
     F: FnMut(IncomingConnect),
 {
-    let mut connection: Connection<IO, Bytes> = timeout(settings.handshake_timeout, builder(settings).handshake(io))
+    let outbox = Outbox::new(io);
+    let handshake = builder(settings).handshake(outbox.clone());
+    let mut connection: Connection<Outbox<IO>, Bytes> = timeout(settings.handshake_timeout, handshake)
         .await
         .map_err(|_| ServeError::HandshakeTimeout)?
         .map_err(|error| ServeError::Handshake(error.into()))?;
@@ -71,7 +74,7 @@ where
     loop {
         tokio::select! {
             biased;
-            accepted = connection.accept() => match accepted {
+            accepted = poll_fn(|cx| outbox.poll_turn(cx, |cx| connection.poll_accept(cx))) => match accepted {
                 Some(Ok((request, respond))) => requests.take(request, respond, &mut on_request),
                 Some(Err(error)) => return Err(ServeError::Tunnel(error.into())),
                 None => return Ok(()),

@@ -1,10 +1,10 @@
 //! One stream of a tunnel: a byte stream each way.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use h2::{RecvStream, SendStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -134,15 +134,33 @@ impl AsyncRead for TunnelStream {
 
 impl AsyncWrite for TunnelStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if bytes.is_empty() {
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
+    }
+
+    /// All parts become one frame.
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        if length == 0 {
             return Poll::Ready(Ok(0));
         }
         let this = self.get_mut();
-        let room = ready!(this.poll_room(cx, bytes.len().min(MAX_FRAME))).map_err(broken)?;
-        let now = bytes.get(..room).unwrap_or(bytes);
-        this.send(Bytes::copy_from_slice(now)).map_err(broken)?;
+        let room = ready!(this.poll_room(cx, length.min(MAX_FRAME))).map_err(broken)?;
+        let mut frame = BytesMut::with_capacity(room);
+        for part in parts {
+            let left = room - frame.len();
+            frame.extend_from_slice(part.get(..left).unwrap_or(part));
+        }
+        this.send(frame.freeze()).map_err(broken)?;
         this.give_up_room();
-        Poll::Ready(Ok(now.len()))
+        Poll::Ready(Ok(room))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -7,7 +7,8 @@ use ambit_model::ServiceKey;
 
 use crate::telemetry::Telemetry;
 use crate::{
-    AttachedLimit, Given, HttpAuthorization, HttpRule, JwtRule, PathNormalization, Retry, TcpRule, TlsRule, Traffic,
+    AttachedLimit, Given, HttpAuthorization, HttpRule, JwtRule, PathNormalization, Retry, TcpRule, TlsRule, Topology,
+    Traffic,
 };
 
 /// Everything in force at a waypoint, at one moment. Immutable; the next one shares with it what did not change.
@@ -25,6 +26,8 @@ pub struct L7Config {
     pub credentials: Arc<Given>,
     /// How far paths of requests are normalised.
     pub path_normalization: PathNormalization,
+    /// What stands before the waypoint, and what the backend is told of clients.
+    pub topology: Topology,
 }
 
 /// What is in force for one service.

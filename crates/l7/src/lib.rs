@@ -15,6 +15,7 @@ mod credentials;
 mod explain;
 #[cfg(test)]
 mod fixtures;
+mod forwarded;
 pub mod grpc;
 pub mod head;
 mod headers;
@@ -51,6 +52,7 @@ pub use connection_match::{decide_tcp, decide_tls};
 pub use cors::Preflight;
 pub use credentials::{Credential, CredentialError, CredentialKey, CredentialKind, Given};
 pub use explain::{Explanation, Verdict, explain_http, explain_tcp, explain_tls};
+pub use forwarded::{BadForwardedFor, ForwardedCertificate, Topology, append_hop};
 pub use headers::is_managed;
 pub use http_match::{HeaderMatch, HttpMatch, PathMatch, QueryMatch};
 pub use jwt::{JwtHeader, JwtRule, KeySource};
@@ -63,8 +65,8 @@ pub use retry_on::{FailureKind, RetryOnError};
 pub use route::{HttpRule, L4Match, SourceMatch, TcpRule, TlsMatch, TlsRule, Weighted};
 pub use table::{HttpTable, Matched, MatchedPath};
 pub use traffic::{
-    Aggression, ConnectMethod, ConnectionPool, ConsistentHash, Cookie, Credentials, Failover, HashKey, HashRing,
-    HttpPool, Keepalive, LoadBalancing, Locality, LocalityBalancing, LocalitySplit, OutlierDetection, ProxyProtocol,
-    RetryBudget, Subset, TcpPool, Tls, TlsMode, Traffic, TrafficPolicy, UpgradePolicy, Warmup,
+    Aggression, ConnectionPool, ConsistentHash, Cookie, Credentials, Failover, HashKey, HashRing, HttpPool, Keepalive,
+    LoadBalancing, Locality, LocalityBalancing, LocalitySplit, Nearness, OutlierDetection, ProxyProtocol, RetryBudget,
+    Subset, TcpPool, Tls, TlsMode, Traffic, TrafficPolicy, UpgradePolicy, Warmup,
 };
 pub use weights::choose;

@@ -149,7 +149,7 @@ impl RateLimit {
         for key in &self.key {
             match key {
                 LimitKey::ClientIdentity => facts.client.identity.hash(state),
-                LimitKey::ClientIp => facts.client.ip.hash(state),
+                LimitKey::ClientIp => facts.client.remote_ip.hash(state),
                 LimitKey::Path | LimitKey::Method | LimitKey::Header(_) | LimitKey::Claim { .. } => {
                     key.value(facts).hash(state);
                 }
@@ -177,7 +177,7 @@ impl LimitKey {
     pub fn value<'a>(&self, facts: &HttpFacts<'a>) -> Option<Cow<'a, str>> {
         match self {
             Self::ClientIdentity => facts.client.identity.map(|identity| Cow::Owned(identity.to_string())),
-            Self::ClientIp => Some(Cow::Owned(facts.client.ip.to_string())),
+            Self::ClientIp => Some(Cow::Owned(facts.client.remote_ip.to_string())),
             Self::Path => Some(Cow::Borrowed(facts.request.path)),
             Self::Method => Some(Cow::Borrowed(facts.request.method.as_str())),
             Self::Header(name) => facts.request.header(name),

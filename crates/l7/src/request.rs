@@ -50,8 +50,8 @@ pub struct ClientView<'a> {
     pub identity: Option<&'a Identity>,
     /// Its address, canonical.
     pub ip: IpAddr,
-    /// The original client's address, canonical. A waypoint trusts no proxy in front of it, so there it is `ip`,
-    /// whatever `X-Forwarded-For` says.
+    /// The original client's address, canonical: `ip`, unless proxies before the waypoint are trusted
+    /// ([`crate::Topology`]).
     pub remote_ip: IpAddr,
     /// Labels of its workload; empty where it is none of the mesh.
     pub labels: &'a BTreeMap<Arc<str>, Arc<str>>,

@@ -51,6 +51,8 @@ pub struct TrafficPolicy {
     pub load_balancing: LoadBalancing,
     /// Preference of near endpoints; none: only what the Service itself says.
     pub locality: Option<LocalityBalancing>,
+    /// What the Service itself says of that.
+    pub nearness: Nearness,
     /// How endpoints that have just come are spared.
     pub warmup: Option<Warmup>,
     /// How many connections and requests.
@@ -64,16 +66,7 @@ pub struct TrafficPolicy {
     /// How much of the traffic may be retries.
     pub retry_budget: Option<RetryBudget>,
     /// Connections are made by CONNECT to this target through the endpoint (`tunnel`).
-    pub connect_through: Option<(ConnectMethod, Arc<str>, u16)>,
-}
-
-/// How a connection asks its endpoint for another target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ConnectMethod {
-    /// HTTP/1.1 CONNECT.
-    Connect,
-    /// HTTP/1.1 POST.
-    Post,
+    pub connect_through: Option<(Arc<str>, u16)>,
 }
 
 /// Which endpoint.
@@ -140,6 +133,20 @@ pub enum HashRing {
         /// Its size, a prime number.
         table_size: u32,
     },
+}
+
+/// Which endpoints a Service would have: near to the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Nearness {
+    /// All alike.
+    #[default]
+    Any,
+    /// Of its zone first, then of its region.
+    PreferZone,
+    /// Of its node first, then of its zone, then of its region.
+    PreferNode,
+    /// Of its node only.
+    SameNode,
 }
 
 /// Preference of near endpoints.

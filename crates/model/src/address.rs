@@ -64,6 +64,14 @@ pub fn canonical_ip(ip: IpAddr) -> IpAddr {
     ip.to_canonical()
 }
 
+/// Whether an address can be somebody else's. Whoever connects to one that cannot reaches what only itself should: a
+/// proxy its own admin page.
+#[must_use]
+pub fn is_elsewhere(ip: IpAddr) -> bool {
+    let ip = canonical_ip(ip);
+    !ip.is_loopback() && !ip.is_unspecified() && !ip.is_multicast()
+}
+
 /// [`canonical_ip`] for a socket address.
 #[must_use]
 pub fn canonical_socket(address: SocketAddr) -> SocketAddr {
@@ -73,6 +81,23 @@ pub fn canonical_socket(address: SocketAddr) -> SocketAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nobody_else_is_at_home() {
+        for (ip, expected) in [
+            ("10.0.0.1", true),
+            ("127.0.0.1", false),
+            ("::ffff:127.8.0.1", false),
+            ("::1", false),
+            ("0.0.0.0", false),
+            ("::", false),
+            ("224.0.0.1", false),
+            ("ff02::1", false),
+            ("fd00::1", true),
+        ] {
+            assert_eq!(is_elsewhere(ip.parse().unwrap()), expected, "{ip}");
+        }
+    }
 
     #[test]
     fn mapped_addresses_become_v4() {

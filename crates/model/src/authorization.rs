@@ -33,10 +33,12 @@ impl PolicyKey {
         self.name.starts_with(Self::WAYPOINT_PREFIX)
     }
 
-    /// Whether the policy stands for a PeerAuthentication.
+    /// Whether the policy stands for a PeerAuthentication, of our control plane's or of the field's.
     #[must_use]
     pub fn is_of_peer_authentication(&self) -> bool {
-        self.name.starts_with(Self::PEER_AUTHENTICATION_PREFIX)
+        const OF_THE_FIELD: [&str; 2] = ["converted_peer_authentication_", "istio_converted_static_strict"];
+        let begins = |prefix: &&str| self.name.starts_with(prefix);
+        [Self::PEER_AUTHENTICATION_PREFIX].iter().chain(&OF_THE_FIELD).any(begins)
     }
 }
 

@@ -45,6 +45,17 @@ pub enum CloseReason {
         /// The service port asked for.
         port: u16,
     },
+    /// The user's, or the name servers': the service's endpoints are known by a host name, and that has no address.
+    /// The operator looks for the name, or after the name servers that the agent's own resolver asks.
+    #[error("service {service}: no address is known of {host}: {}", if *.is_looked_up { "there is no such name" } else { "nobody could look it up" })]
+    NoSuchName {
+        /// The service.
+        service: String,
+        /// The name.
+        host: String,
+        /// Whether a name server answered.
+        is_looked_up: bool,
+    },
     /// The user's: what is asked for is behind a waypoint, and none of that one's endpoints is ready. The
     /// operator deploys it or mends it, or takes the label `istio.io/use-waypoint` away; who would rather have
     /// traffic than its rules says so in the annotation `ambit.io/waypoint-failure-mode`.
@@ -174,6 +185,7 @@ impl CloseReason {
             Self::Connect { .. }
             | Self::TunnelRefused { .. }
             | Self::NoHealthyUpstream { .. }
+            | Self::NoSuchName { .. }
             | Self::NoSuchPort { .. }
             | Self::NotExported { .. }
             | Self::UnknownWorkload

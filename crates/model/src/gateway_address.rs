@@ -24,6 +24,15 @@ pub enum GatewayDestination {
     Address(IpAddr),
 }
 
+/// A waypoint that takes some connections in the place of another.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Canary {
+    /// It.
+    pub waypoint: Arc<GatewayAddress>,
+    /// How many of a hundred; none where it is only to be known before it takes some, or after.
+    pub percent: u8,
+}
+
 /// What becomes of connections to what is behind a waypoint while no endpoint of the waypoint is ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum WaypointFailure {

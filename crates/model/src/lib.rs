@@ -12,12 +12,12 @@ mod service;
 mod service_ports;
 mod workload;
 
-pub use address::{OriginalDst, PeerAddr, TunnelTarget, UpstreamAddr, canonical_ip, canonical_socket};
+pub use address::{OriginalDst, PeerAddr, TunnelTarget, UpstreamAddr, canonical_ip, canonical_socket, is_elsewhere};
 pub use authorization::{
     Action, Authorization, CidrMatch, Clause, Match, PolicyKey, Rule, Scope, ServiceAccountMatch, StringMatch,
 };
 pub use close_reason::{CloseReason, DenyReason};
-pub use gateway_address::{GatewayAddress, GatewayDestination, GatewayKey, WaypointFailure};
+pub use gateway_address::{Canary, GatewayAddress, GatewayDestination, GatewayKey, WaypointFailure};
 pub use identity::{Identity, IdentityError, SPIFFE_SCHEME};
 pub use interner::Interner;
 pub use service::{HealthPolicy, LoadBalancingMode, Service, ServiceKey, ServicePort};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::{AppProtocol, GatewayAddress, WaypointFailure};
+use crate::{AppProtocol, Canary, GatewayAddress, WaypointFailure};
 
 /// A service's name in the mesh: `<namespace>/<hostname>`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -39,8 +39,12 @@ pub enum LoadBalancingMode {
     Unspecified,
     /// Endpoints of the same node only (`internalTrafficPolicy: Local`).
     StrictNode,
-    /// Endpoints of the same node first (`trafficDistribution: PreferSameNode`).
+    /// Endpoints of the same node first, then of the same zone, then of the same region
+    /// (`trafficDistribution: PreferSameNode`).
     PreferNode,
+    /// Endpoints of the same zone first, then of the same region (`trafficDistribution: PreferSameZone`, of old
+    /// `PreferClose`).
+    PreferZone,
     /// None: connections to its addresses are not the mesh's (`resolution: NONE`).
     Passthrough,
 }
@@ -75,6 +79,8 @@ pub struct Service {
     pub load_balancing: LoadBalancingMode,
     /// The waypoint that connections to its virtual addresses go through.
     pub waypoint: Option<Arc<GatewayAddress>>,
+    /// The waypoint that some of them go through instead.
+    pub canary: Option<Canary>,
     /// What becomes of them while that one is not there.
     pub waypoint_failure: WaypointFailure,
     /// The namespaces that see it (`exportTo`); all of them where there is no list.
@@ -82,6 +88,11 @@ pub struct Service {
 }
 
 impl Service {
+    /// The waypoints that connections to its virtual addresses go through, each of which applies all its rules.
+    pub fn waypoints(&self) -> impl Iterator<Item = &Arc<GatewayAddress>> {
+        self.waypoint.iter().chain(self.canary.as_ref().map(|canary| &canary.waypoint))
+    }
+
     /// Whether the workloads of a namespace see it.
     #[must_use]
     pub fn is_exported_to(&self, namespace: &str) -> bool {

@@ -191,6 +191,10 @@ pub struct Application {
     pub labels: Arc<Labels>,
     /// Cluster it runs in, for metrics.
     pub cluster: Arc<str>,
+    /// The host name by which it is to be looked up, where it has no addresses of its own.
+    pub hostname: Option<Arc<str>>,
+    /// Its share of a service's connections, beside the others'. At least 1.
+    pub weight: u32,
 }
 
 /// Labels, by key.
@@ -203,6 +207,20 @@ pub struct Locality {
     pub region: Arc<str>,
     /// Zone of the region.
     pub zone: Arc<str>,
+}
+
+impl Locality {
+    /// Whether two are in one region, as far as is known.
+    #[must_use]
+    pub fn is_same_region(&self, other: &Self) -> bool {
+        !self.region.is_empty() && self.region == other.region
+    }
+
+    /// Whether two are in one zone, as far as is known. Zones of different regions may have one name.
+    #[must_use]
+    pub fn is_same_zone(&self, other: &Self) -> bool {
+        !self.zone.is_empty() && (&self.region, &self.zone) == (&other.region, &other.zone)
+    }
 }
 
 /// How traffic between two enrolled pods of one node travels.

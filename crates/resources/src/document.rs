@@ -7,6 +7,7 @@ use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 use serde_saphyr::{MessageFormatter as _, Spanned, UserMessageFormatter};
 
+use crate::lines::Gathered;
 use crate::{Lines, Problem};
 
 /// One document of a file, not read yet.
@@ -94,10 +95,7 @@ impl Document<'_> {
             with_snippet: false,
         };
         match serde_saphyr::from_str_with_options::<Node>(self.text, options) {
-            Ok(Node { value, mut lines }) => {
-                lines.shift(self.above);
-                Ok((value, lines))
-            }
+            Ok(Node { value, line, inside }) => Ok((value, Lines::new(line, inside, self.above))),
             Err(error) => {
                 let line = error.location().and_then(|at| u32::try_from(at.line()).ok()).unwrap_or(1);
                 let detail = detail(error.without_snippet());
@@ -116,22 +114,22 @@ fn detail(error: &serde_saphyr::Error) -> String {
     UserMessageFormatter.format_message(error).into_owned()
 }
 
-/// A value, with the lines of everything in it.
+/// A value, its line, and the lines of everything in it.
 struct Node {
     value: Value,
-    lines: Lines,
+    line: u32,
+    inside: Gathered,
 }
 
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Spanned { value: Inner(mut node), referenced, .. } = Spanned::<Inner>::deserialize(deserializer)?;
-        node.lines.line = u32::try_from(referenced.line()).unwrap_or(u32::MAX);
-        Ok(node)
+        let Spanned { value: Inner(value, inside), referenced, .. } = Spanned::<Inner>::deserialize(deserializer)?;
+        Ok(Self { value, line: u32::try_from(referenced.line()).unwrap_or(u32::MAX), inside })
     }
 }
 
 /// A [`Node`] that does not know its own line yet.
-struct Inner(Node);
+struct Inner(Value, Gathered);
 
 impl<'de> Deserialize<'de> for Inner {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -142,7 +140,7 @@ impl<'de> Deserialize<'de> for Inner {
 struct InnerVisitor;
 
 fn leaf(value: impl Into<Value>) -> Inner {
-    Inner(Node { value: value.into(), lines: Lines::default() })
+    Inner(value.into(), Gathered::default())
 }
 
 impl<'de> Visitor<'de> for InnerVisitor {
@@ -170,23 +168,22 @@ impl<'de> Visitor<'de> for InnerVisitor {
         Ok(leaf(Value::Null))
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Inner, A::Error> {
-        let (mut items, mut lines) = (Vec::new(), Lines::default());
+        let (mut items, mut lines) = (Vec::new(), Gathered::default());
         while let Some(item) = access.next_element::<Node>()? {
             items.push(item.value);
-            lines.items.push(item.lines);
+            lines.item(item.line, &item.inside);
         }
-        Ok(Inner(Node { value: Value::Array(items), lines }))
+        Ok(Inner(Value::Array(items), lines))
     }
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Inner, A::Error> {
-        let (mut fields, mut lines) = (Map::new(), Lines::default());
+        let (mut fields, mut lines) = (Map::new(), Gathered::default());
         while let Some(key) = access.next_key::<Spanned<String>>()? {
-            let mut field: Node = access.next_value()?;
+            let field: Node = access.next_value()?;
             // A field stands where its name does, not where its value begins.
-            field.lines.line = u32::try_from(key.referenced.line()).unwrap_or(u32::MAX);
-            lines.fields.push((key.value.as_str().into(), field.lines));
+            lines.field(&key.value, u32::try_from(key.referenced.line()).unwrap_or(u32::MAX), &field.inside);
             fields.insert(key.value, field.value);
         }
-        Ok(Inner(Node { value: Value::Object(fields), lines }))
+        Ok(Inner(Value::Object(fields), lines))
     }
 }
 

@@ -2,6 +2,7 @@
 //! forgotten.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
@@ -18,7 +19,7 @@ const FILES: [(&str, &str); 5] = [
 
 fn objects(name: &str) -> Vec<Object> {
     let (_, text) = FILES.iter().find(|(file, _)| *file == name).unwrap();
-    parse_file(name, text).objects.into_iter().map(|parsed| parsed.object).collect()
+    parse_file(name, text).objects.into_iter().map(|parsed| Arc::unwrap_or_clone(parsed.object)).collect()
 }
 
 #[test]

@@ -31,6 +31,22 @@ impl FieldPath {
         self.with(Segment::Index(index))
     }
 
+    /// Makes this the path of a field of what it leads to, for a while.
+    pub(crate) fn while_at_field(&mut self, name: &str, does: impl FnOnce(&mut Self)) {
+        self.while_at(Segment::Field(name.to_owned()), does);
+    }
+
+    /// Makes this the path of an item of the list it leads to, for a while.
+    pub(crate) fn while_at_index(&mut self, index: usize, does: impl FnOnce(&mut Self)) {
+        self.while_at(Segment::Index(index), does);
+    }
+
+    fn while_at(&mut self, segment: Segment, does: impl FnOnce(&mut Self)) {
+        self.0.push(segment);
+        does(self);
+        self.0.pop();
+    }
+
     /// Whether this is the object itself.
     #[must_use]
     pub fn is_root(&self) -> bool {

@@ -1,6 +1,7 @@
 //! A file of manifests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -31,18 +32,55 @@ pub struct ParsedFile {
 /// Reads a file of one or more YAML documents. An error in one object has no effect on the others.
 #[must_use]
 pub fn parse_file(name: &str, text: &str) -> ParsedFile {
-    let mut file = FileReader { name: name.into(), parsed: ParsedFile::default() };
-    if text.len() > MAX_FILE_BYTES {
-        file.unreadable(0, FieldPath::default(), Problem::FileTooLarge { bytes: text.len(), limit: MAX_FILE_BYTES });
-        return file.parsed;
-    }
-    for document in document::split(text) {
-        match document.read() {
-            Ok((value, lines)) => file.document(value, lines),
-            Err(unreadable) => file.not_read(&document, unreadable),
+    Documents::default().read(name, text)
+}
+
+/// The documents of a file as they were read last: of a large one little changes at a time, and what has the same text
+/// is not read again.
+#[derive(Debug, Default)]
+pub struct Documents {
+    hasher: RandomState,
+    /// By hash and length of their texts, as if they were the first of the file.
+    known: HashMap<(u64, usize), ParsedFile>,
+}
+
+impl Documents {
+    /// [`parse_file`] for the file's newest text.
+    pub fn read(&mut self, name: &str, text: &str) -> ParsedFile {
+        let mut before = std::mem::take(&mut self.known);
+        let name: Arc<str> = name.into();
+        if text.len() > MAX_FILE_BYTES {
+            let mut file = FileReader::of(&name);
+            let problem = Problem::FileTooLarge { bytes: text.len(), limit: MAX_FILE_BYTES };
+            file.unreadable(0, FieldPath::default(), problem);
+            return file.parsed;
         }
+        let mut parsed = ParsedFile::default();
+        for Document { text, above } in document::split(text) {
+            let print = (self.hasher.hash_one(text), text.len());
+            let known = self.known.entry(print).or_insert_with(|| {
+                before.remove(&print).unwrap_or_else(|| FileReader::read(&name, &Document { text, above: 0 }))
+            });
+            parsed.add(known, above);
+        }
+        parsed
     }
-    file.parsed
+}
+
+impl ParsedFile {
+    /// Adds a document with so many lines above it.
+    fn add(&mut self, document: &Self, above: u32) {
+        self.unreadable |= document.unreadable;
+        self.refused.extend(document.refused.iter().map(|(id, targets)| (id.clone(), targets.clone())));
+        self.objects.extend(document.objects.iter().cloned().map(|mut parsed| {
+            parsed.origin.lines.moved(above);
+            parsed
+        }));
+        self.issues.extend(document.issues.iter().cloned().map(|mut issue| {
+            issue.line = issue.line.saturating_add(above);
+            issue
+        }));
+    }
 }
 
 /// The kind of what `kubectl get -o yaml` prints.
@@ -54,6 +92,19 @@ struct FileReader {
 }
 
 impl FileReader {
+    fn of(name: &Arc<str>) -> Self {
+        Self { name: Arc::clone(name), parsed: ParsedFile::default() }
+    }
+
+    fn read(name: &Arc<str>, document: &Document<'_>) -> ParsedFile {
+        let mut file = Self::of(name);
+        match document.read() {
+            Ok((value, lines)) => file.document(value, lines),
+            Err(unreadable) => file.not_read(document, unreadable),
+        }
+        file.parsed
+    }
+
     /// One document: an object, or a `List` of them as `kubectl get -o yaml` prints it.
     fn document(&mut self, mut value: Value, lines: Lines) {
         let is_list = value.get("kind").and_then(Value::as_str) == Some(LIST);

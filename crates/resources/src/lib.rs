@@ -56,7 +56,7 @@ pub use destination_rule::{DestinationRule, DestinationRuleSpec};
 pub use duration::{Duration, DurationError, GatewayDuration};
 pub use endpoint_slice::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice, ObjectReference};
 pub use field_path::FieldPath;
-pub use file::{MAX_FILE_BYTES, ParsedFile, parse_file};
+pub use file::{Documents, MAX_FILE_BYTES, ParsedFile, parse_file};
 pub use gateway_api::{
     BackendTlsPolicy, Gateway, GatewayClass, GrpcRoute, HttpRoute, ReferenceGrant, TcpRoute, TlsRoute,
 };

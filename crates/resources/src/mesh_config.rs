@@ -20,12 +20,14 @@ use crate::{Duration, Metadata};
 
 mod authorizer;
 mod provider;
+mod proxy_config;
 
 pub use authorizer::{CheckedBody, GrpcAuthorizer, HttpAuthorizer};
 pub use provider::{
     ExporterGrpc, ExporterHeader, ExporterHttp, FileAccessLog, LogFormat, OpenTelemetry, OtelAccessLog, Prometheus,
     Provider, Zipkin, ZipkinContext,
 };
+pub use proxy_config::{ForwardClientCertDetails, GatewayTopology, ProxyConfig};
 
 /// What holds for all waypoints.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
@@ -60,6 +62,14 @@ pub struct MeshConfigSpec {
     pub path_normalization: Option<PathNormalization>,
     /// Which endpoints are preferred, where no DestinationRule says so.
     pub locality_lb_setting: Option<LocalityLbSetting>,
+    /// The namespaces that see a Service or ServiceEntry which does not say so; none: all.
+    pub default_service_export_to: Vec<String>,
+    /// The same of VirtualServices.
+    pub default_virtual_service_export_to: Vec<String>,
+    /// The same of DestinationRules.
+    pub default_destination_rule_export_to: Vec<String>,
+    /// What is configured of waypoints, where their Gateway's annotation does not say so.
+    pub default_config: Option<ProxyConfig>,
 }
 
 /// Who is told, by the names of providers.

@@ -60,8 +60,8 @@ impl Origin {
 pub struct Parsed {
     /// Which, and where.
     pub origin: Origin,
-    /// What it says.
-    pub object: Object,
+    /// What it says. Clones share it.
+    pub object: Arc<Object>,
 }
 
 /// An object of a kind this crate knows.

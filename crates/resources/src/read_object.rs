@@ -75,7 +75,7 @@ pub(crate) fn read_object(value: Value, file: Arc<str>, lines: Lines) -> Result<
 fn read_named(entry: &'static Entry, mut value: Value, origin: Origin) -> Result<Readable, Refusal> {
     let mut found = name_problems(entry, &origin.id);
     if let (Care::Strict | Care::Policy, Some(spec)) = (entry.care, value.get("spec")) {
-        lists_for_fields(spec, &FieldPath::of("spec"), entry.fields_of, &mut found);
+        lists_for_fields(spec, &mut FieldPath::of("spec"), entry.fields_of, &mut found);
     }
     if let (Care::Policy, Some(spec)) = (entry.care, value.get("spec")) {
         empty_constraints(spec, &FieldPath::of("spec"), &mut found);
@@ -91,7 +91,9 @@ fn read_named(entry: &'static Entry, mut value: Value, origin: Origin) -> Result
     let issues: Vec<_> =
         errors.chain(unknown).map(|(severity, field, problem)| origin.issue(severity, field, problem)).collect();
     match object {
-        Some(object) if !issues.iter().any(Issue::is_error) => Ok((Some(Parsed { origin, object }), issues)),
+        Some(object) if !issues.iter().any(Issue::is_error) => {
+            Ok((Some(Parsed { origin, object: Arc::new(object) }), issues))
+        }
         _ => Err(Refusal { targets: targets(entry.kind, &value), id: Some(origin.id), issues }),
     }
 }

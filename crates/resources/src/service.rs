@@ -40,6 +40,8 @@ pub struct ServiceSpec {
     pub internal_traffic_policy: String,
     /// `PreferSameNode`, `PreferSameZone`, `PreferClose`, or empty.
     pub traffic_distribution: String,
+    /// `None` (which empty means) or `ClientIP`.
+    pub session_affinity: String,
 }
 
 /// A port of a service.

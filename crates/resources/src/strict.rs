@@ -45,7 +45,7 @@ const AS_GOOD_AS_ABSENT: [&str; 2] = ["spec.rules", "spec.jwtRules"];
 /// their order, which nobody ever meant.
 pub(crate) fn lists_for_fields(
     value: &Value,
-    at: &FieldPath,
+    at: &mut FieldPath,
     fields_of: FieldsOf,
     found: &mut Vec<(FieldPath, Problem)>,
 ) {
@@ -56,12 +56,12 @@ pub(crate) fn lists_for_fields(
         }
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
-                lists_for_fields(item, &at.index(index), fields_of, found);
+                at.while_at_index(index, |at| lists_for_fields(item, at, fields_of, found));
             }
         }
         Value::Object(fields) => {
             for (name, value) in fields {
-                lists_for_fields(value, &at.field(name), fields_of, found);
+                at.while_at_field(name, |at| lists_for_fields(value, at, fields_of, found));
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}

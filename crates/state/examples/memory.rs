@@ -71,6 +71,8 @@ fn workload(n: u32, shared: &mut Shared) -> Workload {
         waypoint: None,
         waypoint_failure: WaypointFailure::default(),
         labels: Arc::default(),
+        hostname: None,
+        weight: 1,
     };
     Workload {
         uid,

@@ -34,6 +34,8 @@ pub(crate) fn pod(name: &str, node: &str, addresses: &str) -> Workload {
             waypoint_failure: WaypointFailure::default(),
             labels: Arc::default(),
             cluster: "Kubernetes".into(),
+            hostname: None,
+            weight: 1,
         }),
     }
 }
@@ -63,6 +65,7 @@ pub(crate) fn service(name: &str, addresses: &str) -> Service {
         health_policy: HealthPolicy::OnlyHealthy,
         load_balancing: LoadBalancingMode::Unspecified,
         waypoint: None,
+        canary: None,
         waypoint_failure: WaypointFailure::default(),
         exported_to: None,
     }

@@ -8,6 +8,7 @@ mod dump;
 mod endpoints;
 #[cfg(test)]
 mod fixtures;
+mod names;
 mod policies;
 mod route;
 mod sharded;

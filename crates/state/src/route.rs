@@ -11,7 +11,7 @@ use ambit_model::{
 use rand::Rng;
 use smallvec::{SmallVec, smallvec};
 
-use crate::choose::{CANDIDATES, Chosen, fill};
+use crate::choose::{CANDIDATES, Chosen, Pool, fill};
 use crate::endpoints::on_node;
 use crate::waypoint::Behind;
 use crate::{Snapshot, takes_tunnels};
@@ -84,6 +84,16 @@ pub enum RouteError {
         /// Where the connection comes from.
         namespace: Arc<str>,
     },
+    /// Nothing was found for the host name by which the service's endpoints are known.
+    #[error("service {service}: no address is known of {host}: {}", if *.is_looked_up { "there is no such name" } else { "nobody could look it up" })]
+    NoSuchName {
+        /// The service.
+        service: ServiceKey,
+        /// The name.
+        host: Arc<str>,
+        /// Whether a name server answered.
+        is_looked_up: bool,
+    },
     /// No endpoint of the service may be chosen: none is healthy, or on this node where the service wants
     /// that, or serves the port.
     #[error("service {service} has no healthy endpoint for port {port}")]
@@ -105,6 +115,9 @@ impl From<RouteError> for CloseReason {
             RouteError::NoSuchPort { service, port } => Self::NoSuchPort { service: service.to_string(), port },
             RouteError::NotExported { service, namespace } => {
                 Self::NotExported { service: service.to_string(), namespace: namespace.to_string() }
+            }
+            RouteError::NoSuchName { service, host, is_looked_up } => {
+                Self::NoSuchName { service: service.to_string(), host: host.to_string(), is_looked_up }
             }
             RouteError::NoHealthyUpstream { service, port } => {
                 Self::NoHealthyUpstream { service: service.to_string(), port }
@@ -157,16 +170,31 @@ impl Snapshot {
         let mut candidates = SmallVec::new();
         for endpoint in self.choose(source, service, dst, rng) {
             if let Some(address) =
-                address(endpoint, dst.ip(), takes_tunnels(endpoint)).zip(target_port(endpoint, service, dst.port()))
+                address(endpoint, dst.ip(), any_family(endpoint)).zip(target_port(endpoint, service, dst.port()))
             {
                 let workload = self.tunnelled(endpoint, address.0);
                 candidates.push(candidate(workload, address.into(), &service.subject_alt_names));
             }
         }
         if candidates.is_empty() {
-            return Err(RouteError::NoHealthyUpstream { service: service.key.clone(), port: dst.port() });
+            let unavailable = || RouteError::NoHealthyUpstream { service: service.key.clone(), port: dst.port() };
+            return Err(self.unnamed(&service.key).unwrap_or_else(unavailable));
         }
         Ok(Route { service: Some(Arc::clone(service)), candidates })
+    }
+
+    /// What is wrong with the host name of an endpoint that has no address.
+    fn unnamed(&self, service: &ServiceKey) -> Option<RouteError> {
+        let (host, is_looked_up) = self.nameless(service)?;
+        Some(RouteError::NoSuchName { service: service.clone(), host: Arc::clone(host), is_looked_up })
+    }
+
+    /// A host name of a service's endpoints for which there is no address, and whether a name server said so.
+    #[must_use]
+    pub fn nameless(&self, service: &ServiceKey) -> Option<(&Arc<str>, bool)> {
+        let mut unfound = self.endpoints(service).iter().filter(|endpoint| endpoint.addresses.is_empty());
+        let host = unfound.find_map(|endpoint| endpoint.hostname.as_ref())?;
+        Some((host, self.names.find(host).is_some()))
     }
 
     /// An endpoint, or, where it is an entry without tunnel beside the pod whose address it names, that pod:
@@ -182,15 +210,16 @@ impl Snapshot {
                 && target_port(endpoint, service, dst.port()).is_some()
         };
         let load_balancing = service.load_balancing;
-        let wanted = Wanted { node: &source.node, load_balancing, asked: dst.ip(), any_family: false };
-        wanted.choose(self.endpoints(&service.key), usable, rng)
+        let wanted = Wanted { source, load_balancing, asked: dst.ip(), any_family: false };
+        let weighted = self.endpoints.are_weighted(&service.key);
+        wanted.choose(Pool { endpoints: self.endpoints(&service.key), weighted }, usable, rng)
     }
 }
 
 /// Which endpoints go before others.
 pub(crate) struct Wanted<'a> {
-    /// The client's node.
-    pub(crate) node: &'a str,
+    /// The client: what is near is near to it.
+    pub(crate) source: &'a Workload,
     pub(crate) load_balancing: LoadBalancingMode,
     /// What the client asked for.
     pub(crate) asked: IpAddr,
@@ -199,29 +228,57 @@ pub(crate) struct Wanted<'a> {
 }
 
 impl Wanted<'_> {
-    /// Endpoints of the client's node come first where the service prefers them, and within that those
-    /// with an address of the family the client asked for.
+    /// Endpoints near to the client come first where the service prefers them, and within that those with an
+    /// address of the family the client asked for.
     pub(crate) fn choose<'a>(
         &self,
-        all: &'a [Arc<Workload>],
+        all: Pool<'a>,
         usable: impl Fn(&Workload) -> bool,
         rng: &mut impl Rng,
     ) -> Chosen<'a> {
-        let near = on_node(all, self.node);
-        let pools: [&[Arc<Workload>]; 2] = match self.load_balancing {
-            LoadBalancingMode::Unspecified => [all, &[]],
-            LoadBalancingMode::StrictNode => [near, &[]],
-            LoadBalancingMode::PreferNode => [near, all],
-            LoadBalancingMode::Passthrough => [&[], &[]],
+        let on_node = || Pool { endpoints: on_node(all.endpoints, &self.source.node), ..all };
+        let levels: SmallVec<[(Pool<'_>, Within); 4]> = match self.load_balancing {
+            LoadBalancingMode::Unspecified => smallvec![(all, Within::Anywhere)],
+            LoadBalancingMode::StrictNode => smallvec![(on_node(), Within::Anywhere)],
+            LoadBalancingMode::PreferNode => smallvec![
+                (on_node(), Within::Anywhere),
+                (all, Within::Zone),
+                (all, Within::Region),
+                (all, Within::Anywhere)
+            ],
+            LoadBalancingMode::PreferZone => {
+                smallvec![(all, Within::Zone), (all, Within::Region), (all, Within::Anywhere)]
+            }
+            LoadBalancingMode::Passthrough => smallvec![],
         };
         let reached =
-            |endpoint: &Workload| address(endpoint, self.asked, self.any_family || takes_tunnels(endpoint)).is_some();
+            |endpoint: &Workload| address(endpoint, self.asked, self.any_family || any_family(endpoint)).is_some();
         let mut chosen = Chosen::new();
-        for pool in pools {
-            fill(&mut chosen, pool, |endpoint| usable(endpoint) && in_family(endpoint, self.asked).is_some(), rng);
-            fill(&mut chosen, pool, |endpoint| usable(endpoint) && reached(endpoint), rng);
+        for (pool, within) in levels {
+            let near = |endpoint: &Workload| usable(endpoint) && within.holds(self.source, endpoint);
+            fill(&mut chosen, pool, |endpoint| near(endpoint) && in_family(endpoint, self.asked).is_some(), rng);
+            fill(&mut chosen, pool, |endpoint| near(endpoint) && reached(endpoint), rng);
         }
         chosen
+    }
+}
+
+/// How near an endpoint is to be.
+#[derive(Clone, Copy)]
+enum Within {
+    Zone,
+    Region,
+    Anywhere,
+}
+
+impl Within {
+    fn holds(self, source: &Workload, endpoint: &Workload) -> bool {
+        let both = || source.locality.as_deref().zip(endpoint.locality.as_deref());
+        match self {
+            Self::Zone => both().is_some_and(|(source, endpoint)| source.is_same_zone(endpoint)),
+            Self::Region => both().is_some_and(|(source, endpoint)| source.is_same_region(endpoint)),
+            Self::Anywhere => true,
+        }
     }
 }
 
@@ -230,10 +287,16 @@ fn target_port(endpoint: &Workload, service: &Service, port: u16) -> Option<u16>
     ports.iter().find(|mapping| mapping.service_port == port).map(|mapping| mapping.target_port)
 }
 
-/// The endpoint's address for a client that asked for `asked`: of the same family, or of the other where
-/// a tunnel hides the difference from the application.
-pub(crate) fn address(endpoint: &Workload, asked: IpAddr, tunnelled: bool) -> Option<IpAddr> {
-    in_family(endpoint, asked).or_else(|| endpoint.addresses.first().copied().filter(|_| tunnelled))
+/// The endpoint's address for a client that asked for `asked`: of the same family, or of the other where that may
+/// be.
+pub(crate) fn address(endpoint: &Workload, asked: IpAddr, any_family: bool) -> Option<IpAddr> {
+    in_family(endpoint, asked).or_else(|| endpoint.addresses.first().copied().filter(|_| any_family))
+}
+
+/// Whether an endpoint will do for clients of the other family: a tunnel hides the difference from the application,
+/// and of a host name nobody said of which family its addresses are.
+fn any_family(endpoint: &Workload) -> bool {
+    takes_tunnels(endpoint) || endpoint.hostname.is_some()
 }
 
 fn in_family(endpoint: &Workload, asked: IpAddr) -> Option<IpAddr> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ambit_model::{Authorization, PolicyKey, Service, ServiceKey, TunnelProtocol, Workload, WorkloadUid, canonical_ip};
 
 use crate::endpoints::Endpoints;
+use crate::names::Names;
 use crate::policies::Policies;
 use crate::table::{Object, Table};
 
@@ -16,6 +17,7 @@ pub struct Snapshot {
     pub(crate) workloads: Table<Workload>,
     pub(crate) services: Table<Service>,
     pub(crate) endpoints: Endpoints,
+    pub(crate) names: Names,
     pub(crate) policies: Policies,
 }
 
@@ -66,10 +68,16 @@ impl Snapshot {
         self.services.iter()
     }
 
-    /// The endpoints of a service, healthy or not, by node and then uid.
+    /// The endpoints of a service, healthy or not, by node and then uid. One without addresses is known by a host
+    /// name for which there are none.
     #[must_use]
     pub fn endpoints(&self, service: &ServiceKey) -> &[Arc<Workload>] {
         self.endpoints.of(service)
+    }
+
+    /// The host names that workloads are known by, and which must be looked up.
+    pub fn host_names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.names.wanted()
     }
 
     /// The policy of a key.

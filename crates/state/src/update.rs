@@ -24,6 +24,8 @@ pub enum Update {
     Policy(Arc<Authorization>),
     /// Takes a policy out.
     RemovePolicy(PolicyKey),
+    /// What was found for a host name, which may be nothing, or that it is no longer looked up.
+    Found(Arc<str>, Option<Arc<[IpAddr]>>),
 }
 
 /// What differs between two snapshots. Objects put in unchanged are not told.
@@ -95,6 +97,7 @@ impl Snapshot {
                 Update::RemoveService(key) => changes.services.extend(next.replace_service(&key, None)),
                 Update::Policy(policy) => changes.policies.extend(next.replace_policy(&policy.key, Some(&policy))),
                 Update::RemovePolicy(key) => changes.policies.extend(next.replace_policy(&key, None)),
+                Update::Found(name, found) => next.learn(&name, found.as_ref()),
             }
         }
         (next, changes)
@@ -123,18 +126,35 @@ impl Snapshot {
         self.apply(updates.into_iter().chain(workloads).chain(services).chain(policies))
     }
 
+    /// This one, which has found for host names what another has; nothing where it has already. What is published
+    /// takes the place of what was learnt meanwhile.
+    #[must_use]
+    pub fn taught_by(&self, other: &Self) -> Option<Self> {
+        let lessons = self.names.lessons(&other.names);
+        (!lessons.is_empty()).then(|| self.apply(lessons).0)
+    }
+
     fn replace_workload(&mut self, uid: &WorkloadUid, after: Option<&Arc<Workload>>) -> Option<Change<Workload>> {
         if self.workloads.find(uid) == after {
             return None;
         }
         let before = self.workloads.replace(uid, after);
         if let Some(workload) = &before {
-            self.endpoints.remove(workload);
+            self.names.endpoints_of(workload).iter().for_each(|endpoint| self.endpoints.remove(endpoint));
         }
+        self.names.replace(before.as_ref(), after);
         if let Some(workload) = after {
-            self.endpoints.insert(workload);
+            self.names.endpoints_of(workload).iter().for_each(|endpoint| self.endpoints.insert(endpoint));
         }
         Some(Change { before, after: after.cloned() })
+    }
+
+    fn learn(&mut self, name: &Arc<str>, found: Option<&Arc<[IpAddr]>>) {
+        let before = self.names.clone();
+        for workload in self.names.learn(name, found) {
+            before.endpoints_of(&workload).iter().for_each(|endpoint| self.endpoints.remove(endpoint));
+            self.names.endpoints_of(&workload).iter().for_each(|endpoint| self.endpoints.insert(endpoint));
+        }
     }
 
     fn replace_service(&mut self, key: &ServiceKey, after: Option<&Arc<Service>>) -> Option<Change<Service>> {

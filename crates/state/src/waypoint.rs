@@ -1,17 +1,17 @@
 //! Waypoints: who is one, which connections go through one, and who may speak for a client.
 
 use std::net::SocketAddr;
-use std::slice;
 use std::sync::Arc;
+use std::{iter, slice};
 
 use ambit_model::{
-    GatewayAddress, GatewayDestination, HealthPolicy, Identity, LoadBalancingMode, OriginalDst, PortMapping, Service,
-    ServiceKey, TunnelTarget, WaypointFailure, Workload,
+    Canary, GatewayAddress, GatewayDestination, HealthPolicy, Identity, LoadBalancingMode, OriginalDst, PortMapping,
+    Service, ServiceKey, TunnelTarget, WaypointFailure, Workload,
 };
-use rand::Rng;
+use rand::{Rng, RngExt};
 use smallvec::{SmallVec, smallvec};
 
-use crate::choose::CANDIDATES;
+use crate::choose::{CANDIDATES, Pool};
 use crate::route::{Wanted, address};
 use crate::{Candidate, RouteError, Snapshot, Via};
 
@@ -19,18 +19,30 @@ use crate::{Candidate, RouteError, Snapshot, Via};
 #[derive(Clone, Copy)]
 pub(crate) struct Behind<'a> {
     pub(crate) waypoint: &'a Arc<GatewayAddress>,
+    pub(crate) canary: Option<&'a Canary>,
     pub(crate) failure: WaypointFailure,
 }
 
 impl<'a> Behind<'a> {
     pub(crate) fn of_service(service: &'a Service) -> Option<Self> {
-        let failure = service.waypoint_failure;
-        service.waypoint.as_ref().map(|waypoint| Self { waypoint, failure })
+        let (canary, failure) = (service.canary.as_ref(), service.waypoint_failure);
+        service.waypoint.as_ref().map(|waypoint| Self { waypoint, canary, failure })
     }
 
     pub(crate) fn of_workload(workload: &'a Workload) -> Option<Self> {
         let failure = workload.waypoint_failure;
-        workload.waypoint.as_ref().map(|waypoint| Self { waypoint, failure })
+        workload.waypoint.as_ref().map(|waypoint| Self { waypoint, canary: None, failure })
+    }
+
+    /// The waypoints to try, in this order. Where the one that is drawn is not there the other takes its connections.
+    fn drawn(self, rng: &mut impl Rng) -> SmallVec<[&'a Arc<GatewayAddress>; 2]> {
+        match self.canary {
+            None | Some(Canary { percent: 0, .. }) => smallvec![self.waypoint],
+            Some(Canary { waypoint, percent }) if rng.random_range(0..100) < *percent => {
+                smallvec![waypoint, self.waypoint]
+            }
+            Some(Canary { waypoint, .. }) => smallvec![self.waypoint, waypoint],
+        }
     }
 }
 
@@ -43,31 +55,34 @@ impl Snapshot {
         let leads_there = |ports: &[PortMapping]| ports.iter().any(|mapping| mapping.target_port == port);
         let services = workload.services.iter().filter(|(_, ports)| leads_there(ports));
         let services = services.filter_map(|(key, _)| self.service(key));
-        let waypoints = services.filter_map(|service| service.waypoint.as_ref()).chain(&workload.waypoint);
+        let waypoints = services.flat_map(|service| service.waypoints()).chain(&workload.waypoint);
         let mut members = waypoints.flat_map(|waypoint| self.members(waypoint));
         members.any(|member| member.identity == *peer)
     }
 
-    /// The way through the waypoint; none for who is that waypoint, and where nobody is ready and traffic is to
-    /// go on without.
+    /// The way through the waypoint or its canary; none for who is one of them, and where nobody is ready and traffic
+    /// is to go on without.
     pub(crate) fn through(
         &self,
         source: &Workload,
-        Behind { waypoint, failure }: Behind<'_>,
+        behind: Behind<'_>,
         dst: OriginalDst,
         rng: &mut impl Rng,
     ) -> Result<Option<SmallVec<[Candidate; CANDIDATES]>>, RouteError> {
-        if self.is_member(source, waypoint) {
+        let mut all = iter::once(behind.waypoint).chain(behind.canary.map(|canary| &canary.waypoint));
+        if all.any(|waypoint| self.is_member(source, waypoint)) {
             return Ok(None);
         }
-        let candidates = self.ready(source, waypoint, dst, rng);
-        if !candidates.is_empty() {
-            return Ok(Some(candidates));
+        for waypoint in behind.drawn(rng) {
+            let candidates = self.ready(source, waypoint, dst, rng);
+            if !candidates.is_empty() {
+                return Ok(Some(candidates));
+            }
         }
-        match failure {
+        match behind.failure {
             WaypointFailure::Open => Ok(None),
             WaypointFailure::Closed => Err(RouteError::WaypointUnavailable {
-                waypoint: GatewayAddress::clone(waypoint),
+                waypoint: GatewayAddress::clone(behind.waypoint),
                 destination: dst.socket(),
             }),
         }
@@ -110,8 +125,9 @@ impl Snapshot {
         let health = service.map_or(HealthPolicy::default(), |service| service.health_policy);
         let load_balancing = service.map_or(LoadBalancingMode::default(), |service| service.load_balancing);
         let usable = |endpoint: &Workload| endpoint.healthy || health == HealthPolicy::AllowAll;
-        let wanted = Wanted { node: &source.node, load_balancing, asked: dst.ip(), any_family: true };
-        let chosen = wanted.choose(self.members(waypoint), usable, rng);
+        let wanted = Wanted { source, load_balancing, asked: dst.ip(), any_family: true };
+        let pool = Pool { endpoints: self.members(waypoint), weighted: false };
+        let chosen = wanted.choose(pool, usable, rng);
         let candidates = chosen.into_iter().filter_map(|endpoint| {
             let peer = SocketAddr::new(address(endpoint, dst.ip(), true)?, port_at(endpoint, waypoint, service));
             let via = Via::Tunnel { peer, expected: smallvec![endpoint.identity.clone()] };

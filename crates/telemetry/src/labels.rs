@@ -21,6 +21,19 @@ pub(crate) struct TrafficLabels {
     flag: &'static str,
 }
 
+/// The labels of a series of connections, whatever somebody changed in them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[expect(clippy::large_enum_variant, reason = "the small one is rare, and a box costs every connection")]
+pub(crate) enum TrafficSeriesLabels {
+    /// As they are.
+    Own(TrafficLabels),
+    /// All of them, in order.
+    Changed { labels: Labels, flag: &'static str },
+}
+
+/// Labels and their values.
+type Labels = Vec<(Arc<str>, String)>;
+
 /// The labels of one series of requests.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct RequestLabels {
@@ -28,7 +41,7 @@ pub(crate) struct RequestLabels {
     outcome: RequestOutcome,
 }
 
-/// What is changed in the labels of a request, in one metric.
+/// What is changed in the labels of a request or a connection, in one metric.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LabelChanges {
     /// Whether it is not counted there.
@@ -44,16 +57,23 @@ pub(crate) enum SeriesLabels {
     /// As they are.
     Own(RequestLabels),
     /// All of them, in order.
-    Changed(Vec<(Arc<str>, String)>),
+    Changed(Labels),
 }
 
 impl SeriesLabels {
     /// The labels with changes in them. Where that changes nothing they are the same series.
     pub(crate) fn changed(own: &RequestLabels, changes: &LabelChanges) -> Self {
-        let mut before = Vec::new();
-        own.each(&mut |name, value| before.push((Arc::from(name), value.to_owned())));
+        changes.apply(|tell| own.each(tell)).map_or_else(|| Self::Own(own.clone()), Self::Changed)
+    }
+}
+
+impl LabelChanges {
+    /// All labels with changes in them; nothing where that changes nothing.
+    fn apply(&self, each: impl FnOnce(&mut Tell<'_>)) -> Option<Labels> {
+        let mut before = Labels::new();
+        each(&mut |name, value| before.push((Arc::from(name), value.to_owned())));
         let mut labels = before.clone();
-        for (name, value) in &changes.labels {
+        for (name, value) in &self.labels {
             match (value, labels.iter().position(|(known, _)| known == name)) {
                 (Some(value), Some(at)) => labels.splice(at..=at, [(Arc::clone(name), value.clone())]).for_each(drop),
                 (Some(value), None) => labels.push((Arc::clone(name), value.clone())),
@@ -61,7 +81,7 @@ impl SeriesLabels {
                 (None, None) => {}
             }
         }
-        if labels == before { Self::Own(own.clone()) } else { Self::Changed(labels) }
+        (labels != before).then_some(labels)
     }
 }
 
@@ -76,6 +96,12 @@ pub(crate) struct RequestOutcome {
     pub(crate) grpc_status: Option<u16>,
     /// What went wrong.
     pub(crate) flags: ResponseFlags,
+}
+
+impl RequestOutcome {
+    pub(crate) fn is_grpc(&self) -> bool {
+        self.protocol == "grpc"
+    }
 }
 
 /// Who talks to whom.
@@ -141,8 +167,28 @@ impl TrafficLabels {
         Self { flow: FlowLabels::new(flow), flag }
     }
 
+    /// The labels with changes in them. Where that changes nothing they are the same series.
+    pub(crate) fn changed(self, changes: &LabelChanges) -> TrafficSeriesLabels {
+        match changes.apply(|tell| self.each(tell)) {
+            Some(labels) => TrafficSeriesLabels::Changed { labels, flag: self.flag },
+            None => TrafficSeriesLabels::Own(self),
+        }
+    }
+
+    fn each(&self, tell: &mut Tell<'_>) {
+        self.flow.each(tell);
+        tell("request_protocol", "tcp");
+        tell("response_flags", self.flag);
+        tell("connection_security_policy", self.flow.security.word());
+    }
+}
+
+impl TrafficSeriesLabels {
     pub(crate) fn flag(&self) -> &'static str {
-        self.flag
+        match self {
+            Self::Own(labels) => labels.flag,
+            Self::Changed { flag, .. } => flag,
+        }
     }
 }
 
@@ -188,10 +234,6 @@ impl RequestLabels {
         Self { flow: FlowLabels::new(flow), outcome }
     }
 
-    pub(crate) fn is_grpc(&self) -> bool {
-        self.outcome.protocol == "grpc"
-    }
-
     fn each(&self, tell: &mut Tell<'_>) {
         self.flow.each(tell);
         let RequestOutcome { protocol, status, grpc_status, flags } = self.outcome;
@@ -204,13 +246,11 @@ impl RequestLabels {
     }
 }
 
-impl EncodeLabelSet for TrafficLabels {
+impl EncodeLabelSet for TrafficSeriesLabels {
     fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> std::fmt::Result {
-        encode(encoder, |tell| {
-            self.flow.each(tell);
-            tell("request_protocol", "tcp");
-            tell("response_flags", self.flag);
-            tell("connection_security_policy", self.flow.security.word());
+        encode(encoder, |tell| match self {
+            Self::Own(labels) => labels.each(tell),
+            Self::Changed { labels, .. } => labels.iter().for_each(|(name, value)| tell(name, value)),
         })
     }
 }

@@ -5,6 +5,7 @@
 //! accept, told more by each step, and closed exactly once, by its owner or by being dropped.
 
 mod access_log;
+mod connection_counters;
 mod error_chain;
 mod flow;
 mod labels;
@@ -18,6 +19,7 @@ mod response_flag;
 mod traffic;
 
 pub use access_log::{AccessLog, AccessLogError, AccessLogFormat, now};
+pub use connection_counters::ConnectionMetric;
 pub use error_chain::error_chain;
 pub use flow::{Addresses, Bytes, Direction, Flow, Party, SecurityPolicy};
 pub use labels::LabelChanges;

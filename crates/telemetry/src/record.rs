@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use ambit_model::{CloseReason, PeerAddr};
 
 use crate::access_log::{AccessLog, AccessLogFormat, Line};
+use crate::connection_counters::{Changes, ConnectionMetric, Counters};
 use crate::flow::{Addresses, Bytes, Direction, Flow};
-use crate::labels::NO_FLAG;
-use crate::traffic::{Series, SeriesCache, Traffic};
+use crate::labels::{LabelChanges, NO_FLAG};
+use crate::traffic::{SeriesCache, Traffic};
 
 /// Opens records. One a worker: it remembers the series the worker uses. Clones share that memory.
 #[derive(Debug, Clone)]
@@ -41,14 +42,16 @@ impl Recorder {
             bytes: Arc::default(),
             counted: (0, 0),
             opened: Instant::now(),
-            series: None,
+            counters: None,
+            changes: Vec::new(),
             is_logged: true,
             closed: false,
         }
     }
 
-    fn series(&self, flow: &Flow) -> Arc<Series> {
-        self.0.cache.lock().unwrap_or_else(PoisonError::into_inner).series(&self.0.traffic, flow)
+    fn counters(&self, flow: &Flow, changes: &Changes) -> Counters {
+        let own = self.0.cache.lock().unwrap_or_else(PoisonError::into_inner).series(&self.0.traffic, flow);
+        Counters::new(own, changes, self.0.traffic.changing(flow, NO_FLAG))
     }
 }
 
@@ -64,7 +67,8 @@ pub struct ConnectionRecord {
     /// What of `bytes` is in the metrics already.
     counted: (u64, u64),
     opened: Instant,
-    series: Option<Arc<Series>>,
+    counters: Option<Counters>,
+    changes: Vec<(ConnectionMetric, LabelChanges)>,
     is_logged: bool,
     closed: bool,
 }
@@ -73,6 +77,11 @@ impl ConnectionRecord {
     /// Leaves its line of the log to somebody else.
     pub fn unlogged(&mut self) {
         self.is_logged = false;
+    }
+
+    /// Counts it in some metrics with other labels, or not at all. To be said before it is established.
+    pub fn change(&mut self, changes: Vec<(ConnectionMetric, LabelChanges)>) {
+        self.changes = changes;
     }
 
     /// How long it has been open.
@@ -98,10 +107,10 @@ impl ConnectionRecord {
     /// The flow is fully known and bytes may pass: counts the connection as opened. One that never
     /// comes so far is counted when it is closed, under its failure's `response_flags`.
     pub fn established(&mut self) {
-        if self.series.is_none() {
-            let series = self.recorder.series(&self.flow);
-            series.opened.fetch_add(1, Relaxed);
-            self.series = Some(series);
+        if self.counters.is_none() {
+            let counters = self.recorder.counters(&self.flow, &self.changes);
+            counters.opened();
+            self.counters = Some(counters);
         }
     }
 
@@ -109,10 +118,10 @@ impl ConnectionRecord {
     /// then; closing does it as well.
     pub fn count_bytes(&mut self) {
         let carried = (self.bytes.sent.load(Relaxed), self.bytes.received.load(Relaxed));
-        if let Some(series) = &self.series {
+        if let Some(counters) = &self.counters {
             // Neither falls; saturating so that a caller who breaks that cannot ruin the counters.
             let (sent, received) = self.counted;
-            series.add_bytes(carried.0.saturating_sub(sent), carried.1.saturating_sub(received));
+            counters.add_bytes(carried.0.saturating_sub(sent), carried.1.saturating_sub(received));
             self.counted = carried;
         }
     }
@@ -125,18 +134,17 @@ impl ConnectionRecord {
     fn finish(&mut self, end: Result<(), &CloseReason>) {
         self.closed = true;
         let flag = end.err().map_or(NO_FLAG, CloseReason::response_flag);
-        let last = match &self.series {
-            Some(series) if flag == NO_FLAG => Arc::clone(series),
-            None if flag == NO_FLAG => self.recorder.series(&self.flow),
-            Some(_) | None => self.recorder.0.traffic.series(&self.flow, flag),
+        let last = match &self.counters {
+            Some(counters) if flag == NO_FLAG => counters.clone(),
+            None if flag == NO_FLAG => self.recorder.counters(&self.flow, &self.changes),
+            Some(_) | None => self.recorder.0.traffic.counters(&self.flow, flag, &self.changes),
         };
-        if self.series.is_none() {
-            last.opened.fetch_add(1, Relaxed);
-            self.series = Some(Arc::clone(&last));
+        if self.counters.is_none() {
+            last.opened();
+            self.counters = Some(last.clone());
         }
         self.count_bytes();
-        last.closed.fetch_add(1, Relaxed);
-        last.failed.fetch_add(u64::from(end.is_err()), Relaxed);
+        last.closed(end.is_err());
         self.log(end);
     }
 

@@ -1,5 +1,6 @@
 //! The record of one request: from its arrival to its one log line and its one set of counters.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -45,7 +46,7 @@ pub struct RequestFacts {
     /// What went wrong.
     pub flags: ResponseFlags,
     /// Why the waypoint itself answered, in one word or a few: `rbac_access_denied_matched_policy[...]`.
-    pub details: String,
+    pub details: Cow<'static, str>,
     /// The address asked for.
     pub asked: String,
     /// The client's address.

@@ -17,10 +17,42 @@ use crate::labels::{LabelChanges, RequestLabels, RequestOutcome, SeriesLabels};
 /// must not fill memory.
 const MAX_SERIES: usize = 20_000;
 
+/// Flows at most for which the series are remembered. Beyond, all are forgotten: flows hold on to workloads, so the
+/// stale ones must go some time, and a miss costs a microsecond.
+const MAX_FLOWS: usize = 4096;
+
 /// All series of requests. Shared by the workers and the metrics endpoint.
 #[derive(Debug, Default)]
 pub struct Requests {
-    series: RwLock<HashMap<Arc<SeriesLabels>, Arc<RequestSeries>>>,
+    known: RwLock<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    series: HashMap<Arc<SeriesLabels>, Arc<RequestSeries>>,
+    /// Where requests of a flow are counted whose labels nobody changed, by how they ended: to make labels for each
+    /// request takes longer than to count it.
+    by_flow: HashMap<Flow, Vec<(RequestOutcome, Arc<RequestSeries>)>>,
+}
+
+impl Known {
+    fn series(&mut self, labels: SeriesLabels) -> Arc<RequestSeries> {
+        if self.series.len() >= MAX_SERIES {
+            *self = Self::default();
+        }
+        Arc::clone(self.series.entry(Arc::new(labels)).or_default())
+    }
+
+    fn remember(&mut self, flow: &Flow, outcome: RequestOutcome, series: &Arc<RequestSeries>) {
+        if self.by_flow.len() >= MAX_FLOWS {
+            self.by_flow.clear();
+        }
+        self.by_flow.entry(flow.clone()).or_default().push((outcome, Arc::clone(series)));
+    }
+
+    fn remembered(&self, flow: &Flow, outcome: RequestOutcome) -> Option<&Arc<RequestSeries>> {
+        self.by_flow.get(flow)?.iter().find(|(of, _)| *of == outcome).map(|(_, series)| series)
+    }
 }
 
 /// What is counted of one request.
@@ -67,28 +99,34 @@ impl Requests {
         measured: Measured,
         changes: &[(RequestMetric, LabelChanges)],
     ) {
-        let labels = RequestLabels::new(flow, outcome);
-        let counted = if labels.is_grpc() { ALL } else { ALL & !MESSAGES };
+        let counted = if outcome.is_grpc() { ALL } else { ALL & !MESSAGES };
         let mut as_is = counted;
         for (metric, changes) in changes.iter().filter(|(metric, _)| metric.bit() & counted != 0) {
             as_is &= !metric.bit();
             if !changes.disabled {
+                let labels = RequestLabels::new(flow, outcome);
                 self.series(SeriesLabels::changed(&labels, changes)).count(measured, metric.bit());
             }
         }
         if as_is != 0 {
-            self.series(SeriesLabels::Own(labels)).count(measured, as_is);
+            self.series_of(flow, outcome).count(measured, as_is);
         }
     }
 
     fn series(&self, labels: SeriesLabels) -> Arc<RequestSeries> {
-        let known = self.series.read().unwrap_or_else(PoisonError::into_inner).get(&labels).cloned();
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner).series.get(&labels).cloned();
+        known.unwrap_or_else(|| self.known.write().unwrap_or_else(PoisonError::into_inner).series(labels))
+    }
+
+    /// The series whose labels are the flow's and the outcome's own.
+    fn series_of(&self, flow: &Flow, outcome: RequestOutcome) -> Arc<RequestSeries> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner).remembered(flow, outcome).cloned();
         known.unwrap_or_else(|| {
-            let mut all = self.series.write().unwrap_or_else(PoisonError::into_inner);
-            if all.len() >= MAX_SERIES {
-                all.clear();
-            }
-            Arc::clone(all.entry(Arc::new(labels)).or_default())
+            let labels = SeriesLabels::Own(RequestLabels::new(flow, outcome));
+            let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+            let series = known.series(labels);
+            known.remember(flow, outcome, &series);
+            series
         })
     }
 }
@@ -200,8 +238,8 @@ impl Collector for Requests {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
         // A snapshot of the list, so that a slow scrape keeps no worker waiting.
         let all: Vec<_> = {
-            let all = self.series.read().unwrap_or_else(PoisonError::into_inner);
-            all.iter().map(|(labels, series)| (Arc::clone(labels), Arc::clone(series))).collect()
+            let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+            known.series.iter().map(|(labels, series)| (Arc::clone(labels), Arc::clone(series))).collect()
         };
         for (of, name, help, value) in COUNTERS {
             let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;

@@ -4,7 +4,7 @@
 //! so each worker remembers the ones it used in a [`SeriesCache`].
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use ambit_model::WorkloadUid;
@@ -13,13 +13,19 @@ use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::exemplar::Exemplar;
 
+use crate::connection_counters::{Changes, ConnectionMetric, Counters, Metrics};
 use crate::flow::{Direction, Flow, Party};
-use crate::labels::{NO_FLAG, TrafficLabels};
+use crate::labels::{LabelChanges, NO_FLAG, TrafficLabels, TrafficSeriesLabels};
+
+/// Series with changed labels at most. With more, they begin anew, as after a restart: their values may be a client's
+/// word, and must not fill memory.
+const MAX_CHANGED: usize = 20_000;
 
 /// All traffic series. Shared by the workers and the metrics endpoint.
 #[derive(Debug, Default)]
 pub struct Traffic {
-    series: RwLock<HashMap<Arc<TrafficLabels>, Arc<Series>>>,
+    series: RwLock<HashMap<Arc<TrafficSeriesLabels>, Arc<Series>>>,
+
     /// Counts removals, so that caches know when they hold a series that is shown no more.
     removals: AtomicU64,
 }
@@ -37,16 +43,34 @@ impl Traffic {
         }
     }
 
-    /// The series of a flow that ended (or goes on) with `flag`.
-    pub(crate) fn series(&self, flow: &Flow, flag: &'static str) -> Arc<Series> {
-        let labels = TrafficLabels::new(flow, flag);
+    /// Where a flow that ended (or goes on) with `flag` counts.
+    pub(crate) fn counters(&self, flow: &Flow, flag: &'static str, changes: &Changes) -> Counters {
+        Counters::new(self.series(flow, flag), changes, self.changing(flow, flag))
+    }
+
+    /// Finds series of a flow with changed labels.
+    pub(crate) fn changing(&self, flow: &Flow, flag: &'static str) -> impl Fn(&LabelChanges) -> Arc<Series> {
+        move |changes| self.find(TrafficLabels::new(flow, flag).changed(changes), flow)
+    }
+
+    fn series(&self, flow: &Flow, flag: &'static str) -> Arc<Series> {
+        self.find(TrafficSeriesLabels::Own(TrafficLabels::new(flow, flag)), flow)
+    }
+
+    fn find(&self, labels: TrafficSeriesLabels, flow: &Flow) -> Arc<Series> {
         let known = self.series.read().unwrap_or_else(PoisonError::into_inner).get(&labels).cloned();
-        let series = known.unwrap_or_else(|| {
-            let mut all = self.series.write().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(all.entry(Arc::new(labels)).or_default())
-        });
+        let series = known.unwrap_or_else(|| self.add(labels));
         series.members.lock().unwrap_or_else(PoisonError::into_inner).add(flow);
         series
+    }
+
+    fn add(&self, labels: TrafficSeriesLabels) -> Arc<Series> {
+        let mut all = self.series.write().unwrap_or_else(PoisonError::into_inner);
+        let is_changed = |labels: &TrafficSeriesLabels| matches!(labels, TrafficSeriesLabels::Changed { .. });
+        if is_changed(&labels) && all.keys().filter(|labels| is_changed(labels)).count() >= MAX_CHANGED {
+            all.retain(|labels, _| !is_changed(labels));
+        }
+        Arc::clone(all.entry(Arc::new(labels)).or_default())
     }
 }
 
@@ -56,19 +80,20 @@ pub(crate) struct Series {
     pub(crate) opened: AtomicU64,
     pub(crate) closed: AtomicU64,
     pub(crate) failed: AtomicU64,
-    requests: AtomicU64,
-    responses: AtomicU64,
+    pub(crate) requests: AtomicU64,
+    pub(crate) responses: AtomicU64,
+    /// The metrics that count something under these labels.
+    shown: AtomicU8,
     members: Mutex<Members>,
 }
 
 impl Series {
-    /// Adds bytes. `istio_tcp_sent_bytes_total` is what the *server* sent, whoever reports, and
-    /// `istio_tcp_received_bytes_total` what it received. A client's log line has it the other way
-    /// round, and so the two disagree for `reporter="source"`: odd, but it is what dashboards are
-    /// built on (istio/istio#32399). This and [`in_log`] are the only places that know.
-    pub(crate) fn add_bytes(&self, from_client: u64, from_server: u64) {
-        self.requests.fetch_add(from_client, Relaxed);
-        self.responses.fetch_add(from_server, Relaxed);
+    pub(crate) fn show(&self, metrics: Metrics) {
+        self.shown.fetch_or(metrics, Relaxed);
+    }
+
+    fn shows(&self, metric: ConnectionMetric) -> bool {
+        self.shown.load(Relaxed) & metric.bit() != 0
     }
 }
 
@@ -103,15 +128,24 @@ impl Members {
     }
 }
 
-/// A counter's name without the suffix `_total` (the encoder adds it), its help, and its value.
-type Column = (&'static str, &'static str, fn(&Series) -> &AtomicU64);
+/// A metric, a counter's name without the suffix `_total` (the encoder adds it), its help, and its value.
+type Column = (ConnectionMetric, &'static str, &'static str, fn(&Series) -> &AtomicU64);
 
 const COLUMNS: [Column; 5] = [
-    ("istio_tcp_connections_opened", "TCP connections opened", |series| &series.opened),
-    ("istio_tcp_connections_closed", "TCP connections closed", |series| &series.closed),
-    ("istio_tcp_connections_failed", "TCP connections that ended with an error", |series| &series.failed),
-    ("istio_tcp_received_bytes", "Bytes received by the server of TCP connections", |series| &series.requests),
-    ("istio_tcp_sent_bytes", "Bytes sent by the server of TCP connections", |series| &series.responses),
+    (ConnectionMetric::Opened, "istio_tcp_connections_opened", "TCP connections opened", |series| &series.opened),
+    (ConnectionMetric::Closed, "istio_tcp_connections_closed", "TCP connections closed", |series| &series.closed),
+    (ConnectionMetric::Closed, "istio_tcp_connections_failed", "TCP connections that ended with an error", |series| {
+        &series.failed
+    }),
+    (
+        ConnectionMetric::ReceivedBytes,
+        "istio_tcp_received_bytes",
+        "Bytes received by the server of TCP connections",
+        |series| &series.requests,
+    ),
+    (ConnectionMetric::SentBytes, "istio_tcp_sent_bytes", "Bytes sent by the server of TCP connections", |series| {
+        &series.responses
+    }),
 ];
 
 impl Collector for Traffic {
@@ -121,9 +155,9 @@ impl Collector for Traffic {
             let all = self.series.read().unwrap_or_else(PoisonError::into_inner);
             all.iter().map(|(labels, series)| (Arc::clone(labels), Arc::clone(series))).collect()
         };
-        for (name, help, value) in COLUMNS {
+        for (of, name, help, value) in COLUMNS {
             let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-            for (labels, series) in &all {
+            for (labels, series) in all.iter().filter(|(_, series)| series.shows(of)) {
                 let value = value(series).load(Relaxed);
                 // A flagged series has few columns that ever move; the rest would be noise.
                 if value > 0 || labels.flag() == NO_FLAG {

@@ -75,6 +75,8 @@ pub fn workload(it: &Workload) -> message::Workload {
         locality: it.locality.as_deref().map(locality),
         waypoint: it.waypoint.as_deref().map(waypoint),
         native_tunnel: it.native_tunnel,
+        hostname: it.hostname.as_deref().unwrap_or_default().to_owned(),
+        capacity: (it.weight != 1).then_some(it.weight),
         extensions: it.same_node.map(same_node).into_iter().chain(failure(it.waypoint_failure)).collect(),
         ..message::Workload::default()
     }
@@ -93,10 +95,19 @@ pub fn service(it: &Service) -> message::Service {
         subject_alt_names: it.subject_alt_names.iter().map(ToString::to_string).collect(),
         load_balancing: load_balancing(it.load_balancing, it.health_policy),
         waypoint: it.waypoint.as_deref().map(waypoint),
+        weighted_waypoints: weighted_waypoints(it),
         visibility: visibility(it).into(),
         extensions: failure(it.waypoint_failure).into_iter().chain(exported_to(it)).collect(),
         ..message::Service::default()
     }
+}
+
+/// The waypoint and its canary, where it has one. Who does not know of weights has the waypoint alone.
+fn weighted_waypoints(it: &Service) -> Vec<message::WeightedWaypoint> {
+    let Some((of, canary)) = it.waypoint.as_deref().zip(it.canary.as_ref()) else { return Vec::new() };
+    let weighted = |of, weight| message::WeightedWaypoint { destination: Some(waypoint(of)), weight };
+    let percent = u32::from(canary.percent);
+    vec![weighted(of, 100_u32.saturating_sub(percent)), weighted(&canary.waypoint, percent)]
 }
 
 /// As near as the field's protocol comes to it.
@@ -256,7 +267,8 @@ fn load_balancing(mode: LoadBalancingMode, health: HealthPolicy) -> Option<messa
         LoadBalancingMode::Unspecified => (Mode::UnspecifiedMode, &[]),
         LoadBalancingMode::Passthrough => (Mode::Passthrough, &[]),
         LoadBalancingMode::StrictNode => (Mode::Strict, &[Scope::Node]),
-        // What the field's own say for the same wish: endpoints are ranked by how many they share.
+        // What the field's own say for the same wishes: endpoints are ranked by how many they share.
+        LoadBalancingMode::PreferZone => (Mode::Failover, &[Scope::Network, Scope::Region, Scope::Zone]),
         LoadBalancingMode::PreferNode => {
             (Mode::Failover, &[Scope::Network, Scope::Region, Scope::Zone, Scope::Subzone, Scope::Node])
         }

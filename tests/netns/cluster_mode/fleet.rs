@@ -142,6 +142,8 @@ pub(crate) fn workload(pod: &Pod, addresses: &[IpAddr]) -> Workload {
             waypoint_failure: WaypointFailure::default(),
             labels: Arc::default(),
             cluster: "Kubernetes".into(),
+            hostname: None,
+            weight: 1,
         }),
     }
 }

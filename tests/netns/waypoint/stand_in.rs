@@ -106,7 +106,8 @@ async fn pump(mut from: RecvStream, mut to: SendStream<Bytes>) {
     while let Some(data) = from.data().await {
         let sent = data.and_then(|data| {
             from.flow_control().release_capacity(data.len())?;
-            to.send_data(data, false)
+            // Nobody stands many empty frames.
+            if data.is_empty() { Ok(()) } else { to.send_data(data, false) }
         });
         if sent.is_err() {
             return to.send_reset(Reason::CANCEL);

@@ -1,5 +1,11 @@
 //! A scrape of the agent's metrics.
 
+use std::net::SocketAddr;
+
+use anyhow::Result;
+
+use super::http;
+
 /// All samples of one scrape, in the text format of Prometheus and OpenMetrics.
 #[derive(Debug, Clone)]
 pub struct Metrics {
@@ -7,6 +13,11 @@ pub struct Metrics {
 }
 
 impl Metrics {
+    /// Those that are served there.
+    pub(crate) fn read(address: SocketAddr) -> Result<Self> {
+        Ok(Self::parse(&http::request("GET", address, "/metrics")?.1))
+    }
+
     pub(crate) fn parse(text: &str) -> Self {
         let samples = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
             let (series, value) = line.rsplit_once(' ')?;

@@ -13,7 +13,7 @@ use crate::{AccessLine, Metrics, until};
 pub const SYSTEM: &str = "ambit-system";
 
 const ADMIN: u16 = 15000;
-const METRICS: u16 = 15020;
+pub(super) const METRICS: u16 = 15020;
 
 /// The agent of a node, as a pod of the cluster.
 #[derive(Debug, Clone)]
@@ -70,9 +70,7 @@ impl Agent {
     /// # Errors
     /// Fails when it does not answer.
     pub fn metrics(&self) -> Result<Metrics> {
-        let address = SocketAddr::from((self.node.ip(), METRICS));
-        let (_, body) = http::request("GET", address, "/metrics")?;
-        Ok(Metrics::parse(&body))
+        Metrics::read(SocketAddr::from((self.node.ip(), METRICS)))
     }
 
     /// The certificate it holds for an identity, by its serial number.
@@ -107,10 +105,24 @@ impl Agent {
     }
 
     fn certificates(&self) -> Result<Value> {
+        Ok(self.dump()?.get_mut("certificates").context("no certificates")?.take())
+    }
+
+    /// What it knows of a service, by its host name.
+    ///
+    /// # Errors
+    /// Fails when it knows none.
+    pub fn service(&self, hostname: &str) -> Result<Value> {
+        let dump = self.dump()?;
+        let all = dump.pointer("/services").and_then(Value::as_array).context("no services")?;
+        let found = all.iter().find(|service| service.get("hostname").is_some_and(|own| own == hostname));
+        found.cloned().with_context(|| format!("no service {hostname}"))
+    }
+
+    fn dump(&self) -> Result<Value> {
         let ask = || http::request("GET", SocketAddr::from(([127, 0, 0, 1], ADMIN)), "/config_dump");
         let (_, dump) = self.node.netns().run(ask)??;
-        let mut dump: Value = serde_json::from_str(&dump)?;
-        Ok(dump.get_mut("certificates").context("no certificates")?.take())
+        Ok(serde_json::from_str(&dump)?)
     }
 
     /// Waits until it is ready.

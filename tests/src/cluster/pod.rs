@@ -1,15 +1,16 @@
 //! A pod.
 
 use std::io::{BufRead, BufReader};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+use super::agent::METRICS;
 use super::{Agent, Node, PATIENCE, kubectl, object};
 use crate::agent::http;
-use crate::until;
+use crate::{Metrics, until};
 
 /// What a captured pod is told by.
 const REDIRECTION: &str = "/metadata/annotations/ambient.istio.io~1redirection";
@@ -156,6 +157,14 @@ impl Pod {
         forward.kill()?;
         forward.wait()?;
         asked
+    }
+
+    /// The figures of a waypoint's pod.
+    ///
+    /// # Errors
+    /// Fails when it does not answer.
+    pub fn metrics(&self) -> Result<Metrics> {
+        Metrics::read(SocketAddr::new(self.ip()?, METRICS))
     }
 
     /// Waits until a server answers.

@@ -168,6 +168,6 @@ fn service(step: &Step) -> Option<ServiceKey> {
     match step {
         Step::Service(service) => Some(service.key.clone()),
         Step::RemoveService(key) => Some(key.clone()),
-        Step::Workload(_) | Step::RemoveWorkload(_) | Step::Policy(_) | Step::RemovePolicy(_) => None,
+        Step::Workload(_) | Step::RemoveWorkload(_) | Step::Policy(_) | Step::RemovePolicy(_) | Step::Found(..) => None,
     }
 }

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use ambit_l7::{GlobalLimit, HttpFacts, LimitService, RateLimit};
 use bytes::Bytes;
+use http::HeaderValue;
+use http::header::CONTENT_TYPE;
 
 use super::messages::{Descriptor, DescriptorStatus, Entry, OK, OVER_LIMIT, RateLimitRequest, RateLimitResponse};
 use super::{seconds, tell};
@@ -46,6 +48,8 @@ pub(crate) struct Judged {
     pub(crate) to_backend: Vec<Change>,
     /// What the client is answered if it is refused.
     pub(crate) body: Bytes,
+    /// What that is.
+    pub(crate) content_type: Option<HeaderValue>,
 }
 
 /// Why nobody counted.
@@ -127,7 +131,11 @@ impl Question {
         if overall_code == OVER_LIMIT && judged.over.is_empty() {
             judged.over.clone_from(&self.limits);
         }
-        judged.to_client.extend(response_headers_to_add.iter().filter_map(Change::written));
+        // It is of its own body alone.
+        let (types, others): (Vec<_>, Vec<_>) =
+            response_headers_to_add.iter().partition(|header| header.key.eq_ignore_ascii_case(CONTENT_TYPE.as_str()));
+        judged.content_type = types.last().and_then(|header| HeaderValue::from_bytes(header.bytes()).ok());
+        judged.to_client.extend(others.into_iter().filter_map(Change::written));
         judged.to_backend.extend(request_headers_to_add.iter().filter_map(Change::written));
         Ok(judged)
     }

@@ -61,7 +61,7 @@ impl Exchange {
             if !in_force.serves(&connection.to) {
                 return Err(DenyReason::Unenrolled);
             }
-            let client = &connection.client.view();
+            let client = &head.client(&connection);
             for governing in in_force.governing(&connection) {
                 let request = &governing.seen(head.view(&connection));
                 let facts = HttpFacts { request, client, claims: token::of(&claims, &governing.rules) };

@@ -24,7 +24,7 @@ pub(crate) async fn judge(
     claims: Option<&Claims>,
 ) -> Result<(HttpPermit, Body), Refusal> {
     let connection = std::rc::Rc::clone(&exchange.connection);
-    let client = &connection.client.view();
+    let client = &head.client(&connection);
     let policies = &governing.rules.rules.authorization;
     {
         let facts = HttpFacts { request: &governing.seen(head.view(&connection)), client, claims };

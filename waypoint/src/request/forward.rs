@@ -55,13 +55,15 @@ pub(crate) async fn forward(
     let (destination, policy) = destination::of(&in_force, &exchange.connection, backend)?;
     exchange.describe(&destination);
     led::admit(exchange, &mut head, &destination).await?;
-    limits::admit(exchange, in_force.led_to(&exchange.connection, &destination).as_slice(), &mut head, None).await?;
+    limits::admit(exchange, in_force.led_to(&exchange.connection, &destination).as_slice(), &head, None).await?;
     let mirrors = says.rule.map(|(rule, _)| &rule.mirrors[..]).unwrap_or_default();
     let mirrors = mirrors.iter().chain(chosen.map(|chosen| &chosen.mirrors[..]).unwrap_or_default());
     let copies = copies(exchange, mirrors, &head).await;
     let registered = exchange.register(&head, &body, &destination)?;
     // As it came, for an answer that turns out to be long.
     let seen = registered.is_none().then(|| head.clone());
+    // The backend's alone: policies judge a long request again as they did at first.
+    exchange.to_backend.iter().for_each(|change| change.apply(&mut head.parts.headers));
     let rule_rewrite = says.forward.map(|forward| &forward.rewrite);
     let rewrite = chosen.and_then(|chosen| chosen.rewrite.as_ref()).or(rule_rewrite);
     let changes = [says.rule.map(|(rule, _)| &rule.request_headers), chosen.map(|chosen| &chosen.request_headers)];

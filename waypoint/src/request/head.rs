@@ -1,6 +1,8 @@
 //! Step 5: the head of a request, made unambiguous: one length, one authority, one reading of its path. What is
 //! decided by it, and what goes on to the backend, are the same.
 
+use std::net::IpAddr;
+
 use ambit_l7::head::{HeadError, authority, one_length, take_connection, target};
 use ambit_l7::{PathNormalization, RequestView, normalise};
 use http::header::{HOST, UPGRADE};
@@ -23,6 +25,8 @@ pub(crate) struct Head {
     pub(crate) target: String,
     /// Whether it asks for another protocol.
     pub(crate) switch: Switch,
+    /// The client, where trusted proxies stand between it and us.
+    pub(crate) remote: Option<IpAddr>,
 }
 
 /// Whether a request asks for another protocol on its connection.
@@ -50,7 +54,7 @@ impl Head {
         parts.uri = target(&parts.uri, &authority, how)?;
         parts.headers.remove(HOST);
         parts.headers.remove(ORIGINAL_PATH);
-        Ok(Self { parts, authority: authority.to_string(), target: sent, switch })
+        Ok(Self { parts, authority: authority.to_string(), target: sent, switch, remote: None })
     }
 
     /// The head, as rules and policies see it.

@@ -32,6 +32,6 @@ pub(crate) fn judge(
 ) -> Result<(), DenyReason> {
     let Some(led) = in_force.led_to(connection, to) else { return Ok(()) };
     let request = &led.seen(head.view(connection));
-    let facts = HttpFacts { request, client: &connection.client.view(), claims: token::of(claims, &led.rules) };
+    let facts = HttpFacts { request, client: &head.client(connection), claims: token::of(claims, &led.rules) };
     policy::judge_again(&led.rules, &facts, &[])
 }

@@ -25,7 +25,7 @@ const RESOURCE_EXHAUSTED: u8 = 8;
 pub(crate) async fn admit(
     exchange: &mut Exchange,
     governing: &[Governing],
-    head: &mut Head,
+    head: &Head,
     rule: Option<&Origin>,
 ) -> Result<(), Refusal> {
     if governing.iter().all(|governing| governing.rules.limits.is_empty()) {
@@ -37,7 +37,7 @@ pub(crate) async fn admit(
     }
     for question in questions.asked() {
         match Box::pin(question.ask(&exchange.worker, &exchange.in_force)).await {
-            Ok(judged) => apply(exchange, judged, head)?,
+            Ok(judged) => apply(exchange, judged)?,
             Err(fails_open) => {
                 let outcome = if fails_open { Outcome::FailedOpen } else { Outcome::FailedClosed };
                 question.limits.iter().for_each(|limit| outcome.count(limit, &exchange.worker.metrics));
@@ -60,7 +60,7 @@ fn count_here(
 ) -> Result<(), Refusal> {
     let connection = Rc::clone(&exchange.connection);
     let claims = exchange.claims.clone();
-    let client = &connection.client.view();
+    let client = &head.client(&connection);
     let request = &governing.seen(head.view(&connection));
     let facts = HttpFacts { request, client, claims: token::of(&claims, &governing.rules) };
     for Limit { attached, counter } in &governing.rules.limits {
@@ -101,13 +101,16 @@ fn draw(
 }
 
 /// Does what a service says.
-fn apply(exchange: &mut Exchange, judged: Judged, head: &mut Head) -> Result<(), Refusal> {
+fn apply(exchange: &mut Exchange, judged: Judged) -> Result<(), Refusal> {
     exchange.to_client.extend(judged.to_client);
     let over: Vec<_> = judged.over.iter().filter(|limit| is_refused(exchange, limit)).collect();
     if let Some(limit) = over.first() {
-        return Err(refusal(limit, judged.retry_after, "request_rate_limited").with_body(judged.body));
+        let mut refusal = refusal(limit, judged.retry_after, "request_rate_limited").with_body(judged.body);
+        let content_type = judged.content_type.map(|of| (header::CONTENT_TYPE, of));
+        refusal.headers.get_or_insert_default().extend(content_type);
+        return Err(refusal);
     }
-    judged.to_backend.iter().for_each(|change| change.apply(&mut head.parts.headers));
+    exchange.to_backend.extend(judged.to_backend);
     Ok(())
 }
 

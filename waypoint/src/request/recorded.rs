@@ -120,7 +120,7 @@ impl HttpBody for Recorded {
             Poll::Ready(Some(Err(error))) => {
                 match error {
                     BodyError::TimedOut => {}
-                    BodyError::PolicyChanged => this.record.facts.details = "policy_changed".to_owned(),
+                    BodyError::PolicyChanged => this.record.facts.details = "policy_changed".into(),
                     BodyError::Broken(_) | BodyError::GivenUp => {
                         this.record.facts.flags.insert(ResponseFlag::UpstreamConnectionTermination);
                     }

@@ -1,5 +1,7 @@
 //! Answers of the waypoint's own.
 
+use std::borrow::Cow;
+
 use ambit_l7::grpc;
 use ambit_model::DenyReason;
 use ambit_telemetry::{ResponseFlag, ResponseFlags};
@@ -21,14 +23,14 @@ pub(crate) struct Refusal {
     /// More headers.
     pub(crate) headers: Option<Box<HeaderMap>>,
     /// Why, in the words of the log.
-    pub(crate) details: String,
+    pub(crate) details: Cow<'static, str>,
     /// Why, in letters.
     pub(crate) flags: ResponseFlags,
 }
 
 impl Refusal {
     /// An answer without anything but its status.
-    pub(crate) fn new(status: StatusCode, details: impl Into<String>) -> Self {
+    pub(crate) fn new(status: StatusCode, details: impl Into<Cow<'static, str>>) -> Self {
         Self {
             status,
             grpc_status: None,
@@ -113,7 +115,7 @@ impl From<&Failure> for Refusal {
     fn from(failure: &Failure) -> Self {
         let refusal = Self::new(failure.reason.status(), failure.reason.to_string());
         let body = match &failure.reason {
-            FailureReason::NoHealthyEndpoint { .. } => "no healthy upstream",
+            FailureReason::NoHealthyEndpoint { .. } | FailureReason::NoSuchName { .. } => "no healthy upstream",
             FailureReason::Overflow { .. } => {
                 "upstream connect error or disconnect/reset before headers. reset reason: overflow"
             }

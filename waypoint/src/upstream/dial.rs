@@ -132,8 +132,8 @@ async fn layers(worker: &Rc<Worker>, wanted: &Wanted) -> Result<Channel, DialErr
     if wanted.policy.tls.mode != TlsMode::Disable {
         channel = tls(worker, wanted, channel).await?;
     }
-    if let Some((method, host, port)) = &wanted.policy.connect_through {
-        preamble::through(&mut channel, *method, host, *port).await.map_err(|error| DialError::of(&error))?;
+    if let Some((host, port)) = &wanted.policy.connect_through {
+        preamble::through(&mut channel, host, *port).await.map_err(|error| DialError::of(&error))?;
     }
     Ok(channel)
 }

@@ -9,7 +9,8 @@ use std::time::Instant;
 
 use ambit_balance::{EndpointSpec, Group, Place};
 use ambit_l7::{Subset, TrafficPolicy};
-use ambit_model::{HealthPolicy, Service, ServiceKey, Workload};
+use ambit_model::{HealthPolicy, LoadBalancingMode, Service, ServiceKey, Workload};
+use ambit_state::Snapshot;
 
 use crate::in_force::InForce;
 use crate::plan::FailureReason;
@@ -37,6 +38,16 @@ pub(super) struct Backend {
     pub(super) policy: Arc<TrafficPolicy>,
     /// What the group was made of.
     members: Members,
+}
+
+impl Backend {
+    /// Whether the address a client asked for is where PASSTHROUGH goes: one that is no service's, or one of this
+    /// very service where that is no more than a name for what is there (`resolution: NONE`).
+    pub(super) fn passes_through(&self, snapshot: &Snapshot, asked: SocketAddr) -> bool {
+        let own = &self.members.service;
+        let is_own = own.load_balancing == LoadBalancingMode::Passthrough && own.addresses.contains(&asked.ip());
+        is_own || snapshot.service_by_vip(asked.ip()).is_none()
+    }
 }
 
 #[derive(Debug)]
@@ -175,7 +186,8 @@ fn specs(members: &Members, port: u16) -> Vec<EndpointSpec> {
             key: workload.uid.as_str().into(),
             address: SocketAddr::new(*workload.addresses.first()?, port),
             workload: Some(Arc::clone(workload)),
-            weight: 1,
+            weight: workload.weight,
+            node: Arc::clone(&workload.node),
             place: workload.locality.as_deref().map(Place::from).unwrap_or_default(),
             labels: Arc::clone(&workload.labels),
             healthy: workload.healthy || service.health_policy == HealthPolicy::AllowAll,

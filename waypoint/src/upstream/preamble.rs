@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use ambit_hbone::ProxyHeader;
-use ambit_l7::{ConnectMethod, ProxyProtocol};
+use ambit_l7::ProxyProtocol;
 use ambit_model::{PeerAddr, TunnelTarget};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
@@ -20,9 +20,6 @@ pub(super) enum ThroughError {
     /// The endpoint said no.
     #[error("the endpoint answered {0:?}")]
     Refused(String),
-    /// Bytes would have to travel in chunks, which nothing here makes.
-    #[error("connections through an endpoint by POST are not supported")]
-    Post,
     /// The endpoint's answer is no HTTP, or too long.
     #[error("the endpoint's answer is malformed")]
     Malformed,
@@ -54,14 +51,11 @@ fn mapped(ip: IpAddr) -> IpAddr {
 }
 
 /// Asks the endpoint for another target.
-pub(super) async fn through<S>(stream: &mut S, method: ConnectMethod, host: &str, port: u16) -> Result<(), ThroughError>
+pub(super) async fn through<S>(stream: &mut S, host: &str, port: u16) -> Result<(), ThroughError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let request = match method {
-        ConnectMethod::Connect => format!("CONNECT {host}:{port} HTTP/1.1\r\nhost: {host}:{port}\r\n\r\n"),
-        ConnectMethod::Post => return Err(ThroughError::Post),
-    };
+    let request = format!("CONNECT {host}:{port} HTTP/1.1\r\nhost: {host}:{port}\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     stream.flush().await?;
     let answer = head(stream).await?;
@@ -119,7 +113,7 @@ mod tests {
             let (mut near, mut far) = tokio::io::duplex(1 << 10);
             far.write_all(answer.as_bytes()).await.unwrap();
             far.shutdown().await.unwrap();
-            let result = through(&mut near, ConnectMethod::Connect, "db", 5432).await;
+            let result = through(&mut near, "db", 5432).await;
             match expected {
                 Ok(()) => {
                     result.unwrap();
@@ -136,7 +130,7 @@ mod tests {
     async fn an_endless_head_is_refused() {
         let (mut near, mut far) = tokio::io::duplex(MAX_ANSWER + 1);
         far.write_all(&[b'a'; MAX_ANSWER + 1]).await.unwrap();
-        let result = through(&mut near, ConnectMethod::Connect, "db", 5432).await;
+        let result = through(&mut near, "db", 5432).await;
         assert!(matches!(result, Err(ThroughError::Malformed)));
     }
 }

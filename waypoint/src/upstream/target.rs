@@ -91,18 +91,36 @@ pub(super) struct Wish<'a> {
 
 fn among(worker: &Worker, plan: &Plan<'_>, backend: &Backend, wish: &Wish<'_>) -> Result<Target, FailureReason> {
     let workload = plan.client.workload.as_deref();
-    let place = workload.and_then(|workload| workload.locality.as_deref()).map(Place::from);
+    // Of a client that the mesh does not know it is not known where it is: then what is near is near to us.
+    let site = workload.or(plan.in_force.own.workload.as_deref());
+    let place = site.and_then(|workload| workload.locality.as_deref()).map(Place::from);
     let ask = Ask {
         hash: wish.hash,
-        client: Asker { place: place.as_ref(), labels: workload.map(|workload| &*workload.labels) },
+        client: Asker {
+            place: place.as_ref(),
+            node: site.map(|workload| &*workload.node).unwrap_or_default(),
+            labels: workload.map(|workload| &*workload.labels),
+        },
         tried: wish.tried,
         remote_localities: wish.remote_localities,
-        asked: plan.in_force.snapshot.service_by_vip(plan.asked.ip()).is_none().then_some(plan.asked),
+        asked: backend.passes_through(&plan.in_force.snapshot, plan.asked).then_some(plan.asked),
     };
     let picked = backend.group.pick(&ask, &mut *worker.rng.borrow_mut(), Instant::now());
-    let pick = picked.map_err(|_| FailureReason::NoHealthyEndpoint { destination: destination(plan) })?;
+    let pick = picked.map_err(|_none| no_endpoint(plan))?;
     let workload = pick.endpoint().and_then(|endpoint| endpoint.spec().workload.clone());
     Ok(Target { address: pick.address(), workload, policy: Arc::clone(&backend.policy), pick: Some(pick) })
+}
+
+fn no_endpoint(plan: &Plan<'_>) -> FailureReason {
+    let service = match &plan.destination {
+        Destination::Service { service, .. } => Some(&service.key),
+        Destination::Workload { .. } => None,
+    };
+    let destination = destination(plan);
+    match service.and_then(|service| plan.in_force.snapshot.nameless(service)) {
+        Some((host, is_looked_up)) => FailureReason::NoSuchName { destination, host: Arc::clone(host), is_looked_up },
+        None => FailureReason::NoHealthyEndpoint { destination },
+    }
 }
 
 /// A destination, for the log.

@@ -18,7 +18,7 @@ use crate::{packages, workspace};
 use contender::Kind;
 use ends::{Ends, Load, Speak};
 use found::Found;
-use stage::{Out, Stage};
+use stage::{Out, Scene, Stage};
 
 /// What envoy can do of it is what both are asked for, where latencies are compared.
 const PART_OF_CAPACITY: f64 = 0.7;
@@ -111,7 +111,7 @@ fn prepare() -> Result<Programs> {
 
 fn measure_all(programs: &Programs, extent: &Extent, found: &mut Found) -> Result<()> {
     for &routes in extent.routes {
-        let stage = Stage::set(programs, routes, Out::Tunnel)?;
+        let stage = Stage::set(programs, Scene::new(routes, Out::Tunnel))?;
         if routes == 5000 {
             memory(&stage, "ready", found)?;
         }
@@ -124,10 +124,12 @@ fn measure_all(programs: &Programs, extent: &Extent, found: &mut Found) -> Resul
         }
         if routes == 5000 {
             memory(&stage, "after_loads", found)?;
-            changes(&stage, extent.rounds, found)?;
+            changes(&stage, "", extent.rounds, found)?;
         }
     }
-    let stage = Stage::set(programs, 10, Out::Plain)?;
+    let scene = Scene { rules_each: usize::MAX, ..Scene::new(5000, Out::Tunnel) };
+    changes(&Stage::set(programs, scene)?, "_in_one_object", extent.rounds, found)?;
+    let stage = Stage::set(programs, Scene::new(10, Out::Plain))?;
     (0..extent.rounds).try_for_each(|round| saturate(&stage, extent, (round, &[64]), found))
 }
 
@@ -135,14 +137,14 @@ fn measure_all(programs: &Programs, extent: &Extent, found: &mut Found) -> Resul
 fn saturate(stage: &Stage, extent: &Extent, (round, connections): (u32, &[u32]), found: &mut Found) -> Result<()> {
     for speak in Speak::ALL {
         for &connections in connections {
-            let load = Load { speak, connections, routes: stage.routes, seconds: extent.seconds, rate: None };
-            let what =
-                format!("{}_{connections}_connections_{}_routes{}", speak.name(), stage.routes, stage.out.name());
+            let Scene { routes, out, .. } = stage.scene;
+            let load = Load { speak, connections, routes, seconds: extent.seconds, rate: None };
+            let what = format!("{}_{connections}_connections_{routes}_routes{}", speak.name(), out.name());
             for contender in stage.contenders_from(round) {
                 let seen = stage.put(&load, contender).with_context(|| format!("{what} on {:?}", contender.kind))?;
-                found.add(&format!("requests_per_cpu_second_{what}"), "1/s", contender.kind, seen.per_cpu_second());
-                found.add(&format!("requests_per_second_{what}"), "1/s", contender.kind, seen.per_second());
-                found.failed(contender.kind, seen.failures);
+                let by = (contender.kind, seen.failures);
+                found.add_of_load(&format!("requests_per_cpu_second_{what}"), "1/s", by, seen.per_cpu_second());
+                found.add_of_load(&format!("requests_per_second_{what}"), "1/s", by, seen.per_second());
             }
         }
     }
@@ -154,14 +156,19 @@ fn pace(stage: &Stage, extent: &Extent, round: u32, found: &mut Found) -> Result
     for speak in Speak::ALL {
         for &connections in extent.paced {
             let what = format!("{}_{connections}_connections", speak.name());
-            let capacity = found.last(&format!("requests_per_second_{what}_{}_routes", stage.routes), Kind::Envoy);
-            let rate = Some(PART_OF_CAPACITY * capacity.context("nothing to take a part of")?);
-            let load = Load { speak, connections, routes: stage.routes, seconds: extent.seconds, rate };
+            let capacity =
+                found.last(&format!("requests_per_second_{what}_{}_routes", stage.scene.routes), Kind::Envoy);
+            let Some(capacity) = capacity else {
+                eprintln!("{what}: Envoy had no load without failures to take a part of");
+                continue;
+            };
+            let rate = Some(PART_OF_CAPACITY * capacity);
+            let load = Load { speak, connections, routes: stage.scene.routes, seconds: extent.seconds, rate };
             for contender in stage.contenders_from(round) {
                 let seen = stage.put(&load, contender).with_context(|| format!("{what} on {:?}", contender.kind))?;
-                found.add(&format!("p50_{what}"), "µs", contender.kind, seen.p50);
-                found.add(&format!("p99_{what}"), "µs", contender.kind, seen.p99);
-                found.failed(contender.kind, seen.failures);
+                let by = (contender.kind, seen.failures);
+                found.add_of_load(&format!("p50_{what}"), "µs", by, seen.p50);
+                found.add_of_load(&format!("p99_{what}"), "µs", by, seen.p99);
             }
         }
     }
@@ -170,18 +177,18 @@ fn pace(stage: &Stage, extent: &Extent, round: u32, found: &mut Found) -> Result
 
 fn memory(stage: &Stage, when: &str, found: &mut Found) -> Result<()> {
     for contender in stage.contenders_from(0) {
-        let name = format!("memory_{}_routes_{when}", stage.routes);
+        let name = format!("memory_{}_routes_{when}", stage.scene.routes);
         found.add(&name, "MiB", contender.kind, footprint::resident(contender.process.id())?);
     }
     Ok(())
 }
 
 /// One route among them all.
-fn changes(stage: &Stage, rounds: u32, found: &mut Found) -> Result<()> {
+fn changes(stage: &Stage, of: &str, rounds: u32, found: &mut Found) -> Result<()> {
     for round in 0..rounds {
         for contender in stage.contenders_from(round) {
             let took = stage.change(contender, round)?;
-            found.add(&format!("route_change_{}_routes", stage.routes), "ms", contender.kind, took);
+            found.add(&format!("route_change_{}_routes{of}", stage.scene.routes), "ms", contender.kind, took);
         }
     }
     Ok(())

@@ -11,10 +11,12 @@ pub(super) struct GoProgram {
 }
 
 /// All of them but Kubernetes, whose modules need more than `go install` can be told.
-pub(super) const GO_PROGRAMS: [GoProgram; 3] = [
+pub(super) const GO_PROGRAMS: [GoProgram; 4] = [
     GoProgram { name: "coredns", package: "github.com/coredns/coredns", version: "1.15.0" },
     // The newest needs a module that is not published.
     GoProgram { name: "fortio", package: "fortio.org/fortio", version: "1.68.2" },
+    // Its major version is in no path.
+    GoProgram { name: "h2spec", package: "github.com/summerwind/h2spec/cmd/h2spec", version: "2.2.1+incompatible" },
     GoProgram { name: "helm", package: "helm.sh/helm/v4/cmd/helm", version: "4.3.1" },
 ];
 

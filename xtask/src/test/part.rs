@@ -12,7 +12,7 @@ pub(super) enum Part {
     Ebpf,
     /// Nodes and pods as network namespaces, with the real agent.
     Netns,
-    /// A waypoint between real clients and backends, field by field.
+    /// A waypoint between real clients and backends, field by field, and under h2spec.
     Waypoint,
     /// Unmodified programs across the mesh: nginx, redis, postgres, mariadb, a virtual machine; and behind a
     /// waypoint curl, nginx, fortio, gRPC's Python, Node's WebSocket, Prometheus.
@@ -71,11 +71,6 @@ impl Part {
         matches!(self, Self::Waypoint | Self::Programs)
     }
 
-    /// Whether fortio is started.
-    pub(super) fn needs_fortio(self) -> bool {
-        matches!(self, Self::Programs)
-    }
-
     /// Whether anything is compiled that embeds the kernel object.
     pub(super) fn needs_kernel_object(self) -> bool {
         !matches!(self, Self::Docs | Self::Fuzz | Self::Packaging)
@@ -85,11 +80,13 @@ impl Part {
     pub(super) fn packages(self) -> &'static [&'static str] {
         match self {
             Self::Docs | Self::Packaging => &[],
-            Self::Cluster => &["gcc", "libc6-dev", "iproute2", "util-linux", "tcpdump"],
+            Self::Cluster => &["gcc", "libc6-dev", "iproute2", "util-linux", "tcpdump", "prometheus"],
             Self::Unit | Self::Conformance => &["gcc", "libc6-dev"],
             Self::Fuzz => &["gcc", "g++", "libc6-dev"],
             Self::Ebpf => &["gcc", "libc6-dev", "iproute2"],
-            Self::Waypoint => &["gcc", "libc6-dev", "iproute2", "util-linux", "tcpdump", "curl", "nftables"],
+            Self::Waypoint => {
+                &["gcc", "libc6-dev", "iproute2", "util-linux", "tcpdump", "curl", "nftables", "dnsmasq-base"]
+            }
             Self::Netns => &[
                 "gcc",
                 "libc6-dev",
@@ -102,6 +99,7 @@ impl Part {
                 "iptables",
                 "conntrack",
                 "procps",
+                "dnsmasq-base",
             ],
             Self::Programs => &[
                 "gcc",

@@ -32,6 +32,8 @@ pub(crate) fn workload(name: &str, addresses: &[IpAddr]) -> Workload {
             waypoint_failure: WaypointFailure::default(),
             labels: Arc::default(),
             cluster: "Kubernetes".into(),
+            hostname: None,
+            weight: 1,
         }),
     }
 }

@@ -108,8 +108,11 @@ fn parameters_do_not_change_as_whom_pods_run_nor_put_them_in_their_nodes_place()
 
 #[test]
 fn parameters_are_a_config_map() {
-    let of = |kind: &str| gateway(&json!({ "parametersRef": { "group": "", "kind": kind, "name": "more" } }));
-    assert_eq!(parameters(&of("ConfigMap")).as_deref(), Some("more"));
-    assert_eq!(parameters(&of("Secret")), None);
-    assert_eq!(parameters(&gateway(&Value::Null)), None);
+    let of = |group: &str, kind: &str| {
+        parameters(&gateway(&json!({ "parametersRef": { "group": group, "kind": kind, "name": "more" } })))
+    };
+    assert_eq!(of("", "ConfigMap"), Ok(Some("more".into())));
+    assert_eq!(of("", "Secret"), Err("Secret".to_owned()));
+    assert_eq!(of("example.com", "ConfigMap"), Err("ConfigMap.example.com".to_owned()));
+    assert_eq!(parameters(&gateway(&Value::Null)), Ok(None));
 }

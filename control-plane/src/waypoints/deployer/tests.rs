@@ -80,9 +80,13 @@ impl Rig {
     }
 
     fn put(&self, class: &str) {
+        self.put_with(class, &Value::Null);
+    }
+
+    fn put_with(&self, class: &str, infrastructure: &Value) {
         let id = ObjectId { kind: Kind::Gateway, namespace: "shop".into(), name: "wp".into() };
         let listener = json!({ "name": "mesh", "port": 15008, "protocol": "HBONE" });
-        let spec = json!({ "gatewayClassName": class, "listeners": [listener] });
+        let spec = json!({ "gatewayClassName": class, "listeners": [listener], "infrastructure": infrastructure });
         let api_version = "gateway.networking.k8s.io/v1";
         self.gateways.put(&id, json!({ "apiVersion": api_version, "metadata": { "uid": "1" }, "spec": spec }));
     }
@@ -142,6 +146,37 @@ async fn a_waypoint_is_deployed_once_and_taken_away_with_its_class() {
     rig.put("another");
     assert_eq!(rig.round().await, lines("DELETE", &OBJECTS));
     assert_eq!(rig.round().await, [""; 0]);
+    rig.deployer.round().await;
+    assert!(rig.cluster().asked.iter().all(|asked| asked.method != Method::GET), "it is not looked for again");
+}
+
+#[tokio::test]
+async fn what_another_leader_deployed_is_taken_away_with_the_class() {
+    let mut rig = Rig::new();
+    rig.put(CLASS);
+    rig.round().await;
+    // One that leads since the class changed.
+    let Deployer { client, gateways, roots, settings, .. } = rig.deployer;
+    rig.deployer = Deployer::new(client, gateways, roots, settings);
+    rig.put("another");
+    let name = "/apis/apps/v1/namespaces/shop/deployments/wp";
+    // Whoever looks after the Gateway now calls it the same.
+    rig.cluster().objects.get_mut(name).unwrap()["metadata"]["labels"][MANAGED.0] = json!("another");
+    let ours: Vec<_> = OBJECTS.into_iter().filter(|it| *it != "deployments/wp").collect();
+    assert_eq!(rig.round().await, lines("DELETE", &ours));
+}
+
+#[tokio::test]
+async fn parameters_that_are_not_there_or_no_config_map_are_refused_aloud() {
+    let mut rig = Rig::new();
+    for (kind, well, reason) in [("ConfigMap", false, "InvalidParameters"), ("Secret", true, "InvalidParameters")] {
+        rig.put_with(CLASS, &json!({ "parametersRef": { "group": "", "kind": kind, "name": "more" } }));
+        assert_eq!(rig.deployer.round().await, well, "{kind}");
+        let asked = std::mem::take(&mut rig.cluster().asked);
+        let said = asked.iter().find(|request| request.path.ends_with("/gateways/wp/status")).unwrap();
+        assert_eq!(said.body.pointer("/status/conditions/0/reason"), Some(&json!(reason)), "{kind}");
+        assert!(asked.iter().all(|request| !request.path.ends_with("/deployments/wp")), "nothing is deployed");
+    }
 }
 
 #[tokio::test]

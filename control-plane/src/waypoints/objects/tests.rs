@@ -1,4 +1,4 @@
-use ambit_model::{GatewayAddress, HealthPolicy, LoadBalancingMode, Service, WaypointFailure};
+use ambit_model::{Canary, GatewayAddress, HealthPolicy, LoadBalancingMode, Service, WaypointFailure};
 use ambit_resources::Kind;
 use ambit_xds::Cache;
 use serde_json::{Value, json};
@@ -24,6 +24,11 @@ impl Rig {
 
     /// A service of namespace `shop` is bound to a waypoint, by its name or another host name, or to none.
     fn bind(&mut self, service: &str, to: Option<&str>) -> Vec<String> {
+        self.bind_with(service, to, None)
+    }
+
+    /// The same with a canary.
+    fn bind_with(&mut self, service: &str, to: Option<&str>, canary: Option<&str>) -> Vec<String> {
         let hostname = |name: &str, namespace: &str| format!("{name}.{namespace}.svc.cluster.local").into();
         let key = ServiceKey { namespace: "shop".into(), hostname: hostname(service, "shop") };
         let address = |name: &str| {
@@ -39,6 +44,7 @@ impl Rig {
             health_policy: HealthPolicy::default(),
             load_balancing: LoadBalancingMode::default(),
             waypoint: to.map(address),
+            canary: canary.map(|canary| Canary { waypoint: address(canary), percent: 10 }),
             waypoint_failure: WaypointFailure::default(),
             exported_to: None,
         };
@@ -84,6 +90,21 @@ fn an_object_is_told_once_to_each_waypoint_it_concerns() {
     assert_eq!(rig.exist(&["a", "b"]), ["edge/b/AuthorizationPolicy/shop/p", "edge/b/MeshConfig/root/default"]);
     rig.0.remove(&policy);
     assert_eq!(rig.settle(), ["-edge/b/AuthorizationPolicy/shop/p"]);
+}
+
+#[test]
+fn a_canary_is_told_what_its_waypoint_is_told() {
+    let mut rig = Rig(Objects::new("root".into()));
+    let policy = id(Kind::AuthorizationPolicy, "shop", "p");
+    let told = |waypoint: &str| format!("edge/{waypoint}/AuthorizationPolicy/shop/p");
+    rig.put(&policy, json!({ "action": "DENY" }));
+    rig.exist(&["a", "b"]);
+    assert_eq!(rig.bind_with("web", Some("a"), Some("b")), [told("a"), told("b")]);
+    assert_eq!(rig.put(&policy, json!({ "action": "ALLOW" })), [told("a"), told("b")]);
+    // It takes its waypoint's place.
+    assert_eq!(rig.bind_with("web", Some("b"), Some("a")), [""; 0]);
+    assert_eq!(rig.bind("web", Some("b")), [format!("-{}", told("a"))]);
+    assert_eq!(rig.bind("web", None), [format!("-{}", told("b"))]);
 }
 
 #[test]

@@ -115,9 +115,9 @@ impl Reference {
         let mut found: Vec<_> = here
             .map(|service| (bound::object(service), service))
             .filter(|(id, _)| id.name == *name && id.kind.word() == kind)
-            .map(|(_, service)| match service.waypoint.as_deref().and_then(gateway) {
-                Some(key) => Ok(key.to_string()),
-                None => Err(Unbound::NoWaypoint(shown())),
+            .flat_map(|(_, service)| match service.waypoint.as_deref().and_then(gateway) {
+                Some(_) => service.waypoints().filter_map(|it| Some(Ok(gateway(it)?.to_string()))).collect(),
+                None => vec![Err(Unbound::NoWaypoint(shown()))],
             })
             .collect();
         if found.is_empty() {

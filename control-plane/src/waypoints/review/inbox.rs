@@ -28,6 +28,8 @@ pub(crate) struct News {
     pub(crate) told: Vec<Told>,
     /// The waypoints there are, where that may have changed.
     pub(crate) waypoints: Option<BTreeSet<GatewayKey>>,
+    /// The number of the findings that came of it.
+    pub(crate) update: u64,
 }
 
 #[derive(Debug, Default)]
@@ -39,15 +41,18 @@ pub(super) struct Waiting {
     pub(super) services: HashMap<ServiceKey, Option<Arc<Service>>>,
     /// Objects that came, changed or went, whomever they concern.
     pub(super) objects: BTreeMap<ObjectId, Option<Bytes>>,
+    /// The number of the last findings that came of all this.
+    pub(super) update: u64,
 }
 
 impl Inbox {
     /// The world is otherwise than before.
     pub(crate) fn put(&self, news: News, services: Changed<ServiceKey, Service>) {
-        let News { objects, told, waypoints } = news;
+        let News { objects, told, waypoints, update } = news;
         {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
             waiting.objects.extend(objects);
+            waiting.update = waiting.update.max(update);
             waiting.services.extend(services);
             if waypoints.is_some() {
                 waiting.waypoints = waypoints;

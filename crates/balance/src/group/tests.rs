@@ -122,7 +122,12 @@ fn clients_of_many_kinds_take_no_more_memory() {
     for n in 0..1000 {
         let place = place(&format!("region-{n}"));
         let labels = [("a".into(), format!("{n}").into())].into();
-        drop(bench.pick(&Ask { client: Client { place: Some(&place), labels: Some(&labels) }, ..Ask::default() }));
+        drop(
+            bench.pick(&Ask {
+                client: Client { place: Some(&place), node: "", labels: Some(&labels) },
+                ..Ask::default()
+            }),
+        );
     }
     assert!(bench.group.set.load().views_known() <= 64);
 }

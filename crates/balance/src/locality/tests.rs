@@ -35,7 +35,7 @@ fn levels_by_place() {
         ("", "eu/a", 0),
     ] {
         let place = place(client);
-        let client = Client { place: Some(&place), labels: None };
+        let client = Client { place: Some(&place), node: "", labels: None };
         assert_eq!(level(&settings, &client, &at(endpoint, "")), expected, "{client:?} to {endpoint}");
     }
     assert_eq!(level(&settings, &Client::default(), &at("eu/a", "")), 0, "nobody knows where the client is");
@@ -61,7 +61,7 @@ fn levels_by_labels() {
             .collect();
         let settings = LocalityBalancing { failover_priority, ..LocalityBalancing::default() };
         let (place, labels) = (place("eu/a"), labels(client));
-        let client = Client { place: Some(&place), labels: Some(&labels) };
+        let client = Client { place: Some(&place), node: "", labels: Some(&labels) };
         assert_eq!(level(&settings, &client, &at("eu/a", endpoint)), expected, "{priorities:?} {client:?} {endpoint}");
     }
 }
@@ -74,7 +74,7 @@ fn labels_come_before_regions() {
         ..LocalityBalancing::default()
     };
     let (place, labels) = (place("eu/a"), labels("a=1"));
-    let client = Client { place: Some(&place), labels: Some(&labels) };
+    let client = Client { place: Some(&place), node: "", labels: Some(&labels) };
     let levels = [("eu/a", "a=1"), ("us/a", "a=1"), ("asia/a", "a=1"), ("eu/a", "a=2"), ("us/a", "a=2")];
     let levels = levels.map(|(place, labels)| level(&settings, &client, &at(place, labels)));
     assert!(levels.is_sorted_by(|one, other| one < other), "{levels:?}");
@@ -91,7 +91,7 @@ fn the_most_specific_split_counts() {
         [("eu/a/1", Some(2)), ("eu/a/2", Some(1)), ("eu/a", Some(1)), ("eu/b/1", Some(0)), ("us/a/1", None), ("", None)]
     {
         let place = place(client);
-        let found = split_for(&splits, &Client { place: Some(&place), labels: None });
+        let found = split_for(&splits, &Client { place: Some(&place), node: "", labels: None });
         assert_eq!(found, expected.map(|n: usize| &splits[n]), "{client}");
     }
     for (endpoint, expected) in [("eu/a/1", Some(0)), ("eu/b/1", Some(1)), ("us/a/1", Some(2)), ("", Some(2))] {

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use ambit_l7::{Failover, Locality, LocalityBalancing, LocalitySplit, OutlierDetection, TrafficPolicy};
+use ambit_l7::{Failover, Locality, LocalityBalancing, LocalitySplit, Nearness, OutlierDetection, TrafficPolicy};
 
 use super::*;
 use crate::fixtures::{Bench, MAGLEV, RING, consistent, outliers, place, policy, spec, specs, specs_at};
@@ -34,7 +34,7 @@ fn eject(bench: &Bench, counts: &[(&str, u32)]) {
 /// Percent of requests by place, of a client in `eu/a`.
 fn places(bench: &mut Bench) -> BTreeMap<String, u32> {
     let place = place("eu/a");
-    let ask = Ask { client: Client { place: Some(&place), labels: None }, ..Ask::default() };
+    let ask = Ask { client: Client { place: Some(&place), node: "", labels: None }, ..Ask::default() };
     let mut places = BTreeMap::new();
     for (key, count) in bench.counts(20_000, &ask, 0) {
         *places.entry(key.split('#').next().unwrap().to_owned()).or_default() += count;
@@ -100,7 +100,7 @@ fn traffic_spills_over_as_near_endpoints_fail() {
 #[test]
 fn no_panic_where_others_bear_it() {
     let place = place("eu/a");
-    let ask = Ask { client: Client { place: Some(&place), labels: None }, ..Ask::default() };
+    let ask = Ask { client: Client { place: Some(&place), node: "", labels: None }, ..Ask::default() };
     for (elsewhere, expected) in [(10, 2), (0, 10)] {
         let mut bench = Bench::new(specs_at(&[("eu/a", 10), ("us/a", elsewhere)]), near(50));
         eject(&bench, &[("eu/a", 8)]);
@@ -164,7 +164,7 @@ fn distribute_splits_among_those_left() {
         eject(&bench, &[("us/a", 1)]);
         let tried: Vec<_> = bench.group.endpoints().iter().map(|endpoint| endpoint.id()).collect();
         let (place, tried) = (place("eu/a"), &tried[..20]);
-        let client = Client { place: Some(&place), labels: None };
+        let client = Client { place: Some(&place), node: "", labels: None };
         let retry = bench.pick(&Ask { client, tried, remote_localities: true, ..Ask::default() });
         assert!(retry.endpoint().unwrap().spec().key.starts_with("eu"), "a retry goes nowhere else, either");
         assert_percent(&places(&mut bench), &[("eu/a", 67), ("eu/b", 33)], "one share is gone");
@@ -183,7 +183,8 @@ fn retries_go_elsewhere_where_asked_to() {
         let mut bench =
             Bench::new(specs_at(&[("eu/a", 2), ("eu/b", 1), ("us/a", 1)]), TrafficPolicy { load_balancing, ..near(0) });
         let place = place("eu/a");
-        let mut ask = Ask { client: Client { place: Some(&place), labels: None }, hash: Some(7), ..Ask::default() };
+        let mut ask =
+            Ask { client: Client { place: Some(&place), node: "", labels: None }, hash: Some(7), ..Ask::default() };
         let mut tried = Vec::new();
         let mut order = Vec::new();
         for _ in 0..5 {
@@ -228,5 +229,42 @@ fn refusals_say_why() {
             let pick = bench.group.pick(&Ask::default(), &mut bench.rng, bench.start);
             assert_eq!(pick.err(), Some(expected));
         }
+    }
+}
+
+#[test]
+fn a_service_is_used_as_near_as_it_wishes() {
+    let at = |name: &str, node: &str, at: &str, healthy| EndpointSpec {
+        place: place(at),
+        node: node.into(),
+        healthy,
+        ..spec(name)
+    };
+    let all = |near: bool| {
+        vec![
+            at("node", "n1", "eu/a", near),
+            at("zone", "n2", "eu/a", near),
+            at("region", "n3", "eu/b", near),
+            // A zone of another region has the name of the client's.
+            at("far", "n4", "us/a", true),
+        ]
+    };
+    for (nearness, near, expected) in [
+        (Nearness::PreferNode, true, Some("node")),
+        (Nearness::PreferZone, true, Some("node zone")),
+        (Nearness::SameNode, true, Some("node")),
+        (Nearness::PreferNode, false, Some("far")),
+        (Nearness::PreferZone, false, Some("far")),
+        (Nearness::SameNode, false, None),
+        (Nearness::Any, true, Some("far node region zone")),
+    ] {
+        let mut bench = Bench::new(all(near), TrafficPolicy { nearness, ..policy(LoadBalancing::Random) });
+        let place = place("eu/a");
+        let ask = Ask { client: Client { place: Some(&place), node: "n1", labels: None }, ..Ask::default() };
+        let found = bench.group.pick(&ask, &mut bench.rng, bench.start).ok().map(|pick| {
+            drop(pick);
+            bench.counts(200, &ask, 0).into_keys().collect::<Vec<_>>().join(" ")
+        });
+        assert_eq!(found.as_deref(), expected, "{nearness:?} {near}");
     }
 }

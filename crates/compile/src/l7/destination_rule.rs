@@ -57,13 +57,14 @@ impl DestinationRule {
 
     /// Whether it is in force at a waypoint, for services of a namespace. A selector is about those who connect:
     /// the waypoint's pods.
-    pub(crate) fn is_seen(&self, own: &str, service: &str, cx: &super::L7Options) -> bool {
+    pub(crate) fn is_seen(&self, own: &str, service: &str, default: &[String], cx: &super::L7Options) -> bool {
         let waypoint = &*cx.waypoint.namespace;
         let selected = self.spec.workload_selector.as_ref().is_none_or(|selector| {
             let has = |(key, value): (&String, &String)| cx.labels.get(key.as_str()).is_some_and(|v| **v == **value);
             own == waypoint && selector.match_labels.iter().all(has)
         });
-        selected && [service, waypoint].iter().any(|namespace| is_exported(&self.spec.export_to, own, namespace))
+        selected
+            && [service, waypoint].iter().any(|namespace| is_exported(&self.spec.export_to, default, own, namespace))
     }
 }
 

@@ -59,6 +59,7 @@ pub(crate) fn service(name: &str, ports: &[u16], bound: bool) -> Arc<Service> {
         health_policy: HealthPolicy::default(),
         load_balancing: LoadBalancingMode::default(),
         waypoint: bound.then(|| Arc::new(GatewayAddress::of_service(waypoint))),
+        canary: None,
         waypoint_failure: WaypointFailure::default(),
         exported_to: None,
         key,

@@ -65,8 +65,9 @@ pub(crate) fn is_host(host: &str) -> bool {
     is_name(&name, true)
 }
 
-/// Whether an object of a namespace is seen from another, by its `exportTo`.
-pub(crate) fn is_exported(export_to: &[String], own: &str, to: &str) -> bool {
+/// Whether an object of a namespace is seen from another, by its `exportTo` or else by the mesh's.
+pub(crate) fn is_exported(own_list: &[String], default: &[String], own: &str, to: &str) -> bool {
+    let export_to = if own_list.is_empty() { default } else { own_list };
     export_to.is_empty()
         || export_to.iter().any(|namespace| match namespace.as_str() {
             "*" => true,
@@ -111,17 +112,20 @@ mod tests {
 
     #[test]
     fn objects_are_seen_where_they_are_exported() {
-        for (export_to, to, expected) in [
-            (&[][..], "any", true),
-            (&["*"], "any", true),
-            (&["."], "own", true),
-            (&["."], "any", false),
-            (&["~"], "own", false),
-            (&["a", "b"], "b", true),
-            (&["a", "b"], "own", false),
+        for (own, default, to, expected) in [
+            ("", "", "any", true),
+            ("", ".", "own", true),
+            ("", ".", "any", false),
+            ("*", ".", "any", true),
+            ("*", "", "any", true),
+            (".", "", "own", true),
+            (".", "*", "any", false),
+            ("~", "", "own", false),
+            ("a b", "", "b", true),
+            ("a b", "own", "own", false),
         ] {
-            let export_to: Vec<_> = export_to.iter().map(|name| (*name).to_owned()).collect();
-            assert_eq!(is_exported(&export_to, "own", to), expected, "{export_to:?} {to}");
+            let list = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+            assert_eq!(is_exported(&list(own), &list(default), "own", to), expected, "{own:?} {default:?} {to}");
         }
     }
 }

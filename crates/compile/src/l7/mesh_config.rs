@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ambit_l7::{PathNormalization, Retry};
 use ambit_resources::MeshConfigSpec;
-use ambit_resources::mesh_config::{Normalization, Provider};
+use ambit_resources::mesh_config::{GatewayTopology, Normalization, Provider};
 
 use super::L7Problem;
 use super::at::At;
@@ -12,6 +12,7 @@ use super::authorization::Authorizer;
 use super::cx::Cx;
 use super::telemetry::Reporting;
 use super::virtual_service;
+use crate::exports::{self, MESH_CONFIG};
 
 /// What the mesh configuration says to routes and policies.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,15 +25,31 @@ pub(crate) struct Mesh {
     pub(crate) authorizers: BTreeMap<String, Authorizer>,
     /// Who is told of requests.
     pub(crate) reporting: Reporting,
+    /// What stands before waypoints, where their Gateways do not say so.
+    pub(crate) topology: GatewayTopology,
+    /// Who sees what does not say so.
+    pub(crate) exports: Exports,
 }
 
-/// The name of the one object that counts, in the root namespace.
-const NAME: &str = "default";
+/// The namespaces that see what does not say so; none: all.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Exports {
+    pub(crate) virtual_services: Vec<String>,
+    pub(crate) destination_rules: Vec<String>,
+}
 
 impl Default for Mesh {
     fn default() -> Self {
         let (retry, path_normalization) = (None, PathNormalization::default());
-        Self { retry, path_normalization, authorizers: BTreeMap::new(), reporting: Reporting::built_in() }
+        let (authorizers, topology) = (BTreeMap::new(), GatewayTopology::default());
+        Self {
+            retry,
+            path_normalization,
+            authorizers,
+            reporting: Reporting::built_in(),
+            topology,
+            exports: Exports::default(),
+        }
     }
 }
 
@@ -57,12 +74,35 @@ impl Mesh {
         }
         let reporting = Reporting::prepare(spec, &at, cx);
         let own = &cx.origin.id;
-        let counts = *own.name == *NAME && own.namespace == cx.options.root_namespace;
+        let counts = *own.name == *MESH_CONFIG && own.namespace == cx.options.root_namespace;
         if !counts {
             let reason = "only the one of the name default in the root namespace counts";
             cx.warning(&at, L7Problem::NoEffect { reason });
         }
-        counts.then_some(Self { retry, path_normalization: normalization(paths), authorizers, reporting })
+        let topology = spec.default_config.clone().and_then(|config| config.gateway_topology).unwrap_or_default();
+        counts.then_some(Self {
+            retry,
+            path_normalization: normalization(paths),
+            authorizers,
+            reporting,
+            topology,
+            exports: exports(spec, &at, cx),
+        })
+    }
+}
+
+fn exports(spec: &MeshConfigSpec, at: &At<'_>, cx: &mut Cx<'_>) -> Exports {
+    for (field, list) in [
+        ("defaultServiceExportTo", &spec.default_service_export_to),
+        ("defaultVirtualServiceExportTo", &spec.default_virtual_service_export_to),
+        ("defaultDestinationRuleExportTo", &spec.default_destination_rule_export_to),
+    ] {
+        let at = at.field(field);
+        list.iter().enumerate().for_each(|(i, name)| exports::check(name, at.index(i).path(), &mut cx.findings));
+    }
+    Exports {
+        virtual_services: spec.default_virtual_service_export_to.clone(),
+        destination_rules: spec.default_destination_rule_export_to.clone(),
     }
 }
 

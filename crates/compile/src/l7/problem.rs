@@ -202,6 +202,17 @@ pub enum L7Problem {
         /// Its name.
         name: String,
     },
+    /// A provider that can be asked about requests only.
+    #[error(
+        "connections to {host} at {ports:?} that are no HTTP are denied: an envoyExtAuthzHttp provider cannot be asked \
+         about them"
+    )]
+    DeniesBytes {
+        /// The service.
+        host: Arc<str>,
+        /// Its ports that are not said to speak HTTP.
+        ports: Vec<u16>,
+    },
     /// A provider whose service is not there.
     #[error(
         "no service has the host {host:?} of the extension provider: what this matches is answered as if it were down"

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use ambit_l7::{HttpAuthorization, L7Config, RateLimit};
 use ambit_model::ServiceKey;
 use ambit_resources::ObjectId;
+use ambit_resources::mesh_config::GatewayTopology;
 
 use super::cx::Expressions;
 use super::directory::Directory;
@@ -44,6 +45,8 @@ pub struct L7Store {
     bound: BTreeSet<ServiceKey>,
     objects: BTreeMap<ObjectId, Held>,
     mesh: Mesh,
+    /// What the waypoint's own Gateway says of what stands before it.
+    gateway: GatewayTopology,
     index: Index,
     issues: Issues,
     /// What objects route, by service.
@@ -54,6 +57,8 @@ pub struct L7Store {
     authorizations: HashMap<ObjectId, Arc<HttpAuthorization>>,
     /// Limits with the service that counts.
     limits: HashMap<ObjectId, Arc<[Arc<RateLimit>]>>,
+    /// Limits that ask for sections which are not there, and policies that deny what nobody is asked about, by service.
+    misplaced: HashMap<ServiceKey, BTreeSet<ObjectId>>,
     merged: Merged,
     admission: Admission,
     /// The newest versions of routes that are not in force.

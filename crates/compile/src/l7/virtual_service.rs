@@ -93,9 +93,9 @@ impl VirtualService {
 
     /// Whether it is in force for services of a namespace, at a waypoint of another: by the API's documents it is
     /// where it is written that counts, in the namespace of either; and it must not be hidden from that one.
-    pub(crate) fn is_seen(&self, own: &str, service: &str, waypoint: &str) -> bool {
+    pub(crate) fn is_seen(&self, own: &str, service: &str, waypoint: &str, default: &[String]) -> bool {
         (own == service || own == waypoint)
-            && [service, waypoint].iter().any(|namespace| is_exported(&self.export_to, own, namespace))
+            && [service, waypoint].iter().any(|namespace| is_exported(&self.export_to, default, own, namespace))
     }
 }
 

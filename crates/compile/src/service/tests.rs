@@ -80,7 +80,8 @@ fn addresses_and_choice() {
             "",
             (HealthPolicy::OnlyHealthy, LoadBalancingMode::PreferNode),
         ),
-        ("trafficDistribution: PreferClose", "", plain),
+        ("trafficDistribution: PreferClose", "", (HealthPolicy::OnlyHealthy, LoadBalancingMode::PreferZone)),
+        ("trafficDistribution: PreferSameZone", "", (HealthPolicy::OnlyHealthy, LoadBalancingMode::PreferZone)),
     ] {
         let (compiled, said) = compile(spec);
         let service = &compiled.services[0];
@@ -90,11 +91,23 @@ fn addresses_and_choice() {
             (addresses, health, choice)
         );
         assert_eq!(service.key.to_string(), "shop/web.shop.svc.cluster.local");
-        let zone = "warning spec.trafficDistribution: the preference of a zone is not supported";
-        let warned = said.iter().filter(|said| said.starts_with(zone)).count();
-        assert_eq!((said.len(), warned), (warned, usize::from(spec.contains("PreferClose"))), "{said:?}");
+        assert_eq!(said, [] as [String; 0]);
     }
     assert_eq!(compile("type: ExternalName").0.services, []);
+}
+
+#[test]
+fn what_is_not_done_is_said() {
+    for (spec, expected) in [
+        ("sessionAffinity: None", None),
+        ("sessionAffinity: ClientIP", Some("warning spec.sessionAffinity: session affinity is not supported")),
+        ("trafficDistribution: Any", None),
+        ("trafficDistribution: Near", Some("warning spec.trafficDistribution: \"Near\" means nothing here")),
+    ] {
+        let (compiled, said) = compile(spec);
+        assert_eq!((said.len(), compiled.services.len()), (usize::from(expected.is_some()), 1), "{said:?}");
+        assert!(said.first().is_none_or(|said| said.starts_with(expected.unwrap_or_default())), "{said:?}");
+    }
 }
 
 #[test]

@@ -89,6 +89,11 @@ impl World {
             Other::Attached(targets) => self.change_attached(id, &targets, comes),
             Other::Gateway(gateway) => self.change_gateway(id, &gateway, comes),
             Other::WaypointClass => self.change_waypoint_class(&id.name, comes),
+            Other::Exports(list) => {
+                let all: Vec<_> = self.frontends.services().map(|service| service.key.clone()).collect();
+                all.iter().for_each(|key| self.mark_service(key));
+                self.exports = if comes { list } else { Arc::default() };
+            }
         }
     }
 
@@ -141,7 +146,7 @@ impl World {
     fn change_frontend(&mut self, id: &ObjectId, frontend: &Arc<Frontend>, comes: bool) {
         let key = &frontend.service.key;
         self.mark_service(key);
-        self.ask(frontend.ask.waypoint.as_ref(), id, comes);
+        frontend.ask.waypoints().for_each(|waypoint| self.waypoints.ask(waypoint, id, comes));
         for address in &frontend.service.addresses {
             if id.kind == Kind::Service {
                 self.give(*address, id, comes);

@@ -8,7 +8,6 @@ use ambit_model::{Application, Authorization, PolicyKey, Service, ServiceKey, Wo
 use ambit_resources::ObjectId;
 
 use super::{Marked, World};
-use crate::Delta;
 use crate::endpoints::Wanted;
 use crate::enrolment::Wish;
 use crate::held::Other;
@@ -17,6 +16,7 @@ use crate::peer_authentication::Standing;
 use crate::replica::Replica;
 use crate::replicas::Binding;
 use crate::shared::Services;
+use crate::{Delta, exports};
 
 impl World {
     /// Compiles what is marked. Hands back what came out otherwise than before, and about which objects
@@ -68,8 +68,9 @@ impl World {
         (delta, issues.into_iter().collect())
     }
 
-    /// Puts a service behind its waypoint, and leaves out the addresses it must do without. Depends on the object
-    /// whose the service is, on its namespace, on the waypoint, and on who has the addresses.
+    /// Puts a service behind its waypoint, leaves out the addresses it must do without, and takes over what its
+    /// namespace and the mesh say for it. Depends on the object whose the service is, on its namespace, on the waypoint,
+    /// on who has the addresses, and on the mesh's configuration.
     fn adapt(&mut self, key: &ServiceKey, before: Option<&Arc<Service>>) {
         self.adapted.remove(key);
         let found = self.frontends.find(key).map(|(owner, frontend)| (owner.clone(), Arc::clone(frontend)));
@@ -80,12 +81,20 @@ impl World {
         let behind = self.service_behind(&owner, &frontend);
         let held = &frontend.service;
         let taken = self.taken_from(&owner, held);
-        if !taken.is_empty() || behind.is_some() {
-            let rest = held.addresses.iter().filter(|address| taken.iter().all(|(other, _)| other != *address));
-            let (waypoint, waypoint_failure) = behind.unzip();
-            let waypoint_failure = waypoint_failure.unwrap_or_default();
-            let addresses = rest.copied().collect();
-            let adapted = Service { addresses, waypoint, waypoint_failure, ..Service::clone(held) };
+        let space = self.namespaces.get(&key.namespace).filter(|_| frontend.follows_namespace);
+        let load_balancing = space.map_or(held.load_balancing, |space| space.distribution);
+        let mesh = self.exports.iter().map(|name| &**name).filter(|_| frontend.follows_mesh);
+        let exported_to = exports::namespaces(mesh, &key.namespace, &mut self.shared);
+        let exported_to = exported_to.or_else(|| held.exported_to.clone());
+        let rest = held.addresses.iter().filter(|address| taken.iter().all(|(other, _)| other != *address));
+        let (waypoint, canary, waypoint_failure) = match behind {
+            Some((waypoint, canary, failure)) => (Some(waypoint), canary, failure),
+            None => Default::default(),
+        };
+        let addresses = rest.copied().collect();
+        let same = Service::clone(held);
+        let adapted = Service { addresses, load_balancing, waypoint, canary, waypoint_failure, exported_to, ..same };
+        if adapted != **held {
             let same = before.filter(|before| ***before == adapted).cloned();
             self.adapted.insert(key.clone(), same.unwrap_or_else(|| Arc::new(adapted)));
         }
@@ -118,7 +127,8 @@ impl World {
             | Other::PeerAuthentication(_)
             | Other::Attached(_)
             | Other::Gateway(_)
-            | Other::WaypointClass => return,
+            | Other::WaypointClass
+            | Other::Exports(_) => return,
         };
         for Wanted { pod, services, workload } in wanted {
             let known = self.known(pod, &workload, owner);

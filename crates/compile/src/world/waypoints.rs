@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ambit_model::{
-    Authorization, GatewayAddress, GatewayKey, PolicyKey, ServiceKey, ServicePorts, WaypointFailure, Workload,
+    Authorization, Canary, GatewayAddress, GatewayKey, PolicyKey, ServiceKey, ServicePorts, WaypointFailure, Workload,
     WorkloadUid,
 };
 use ambit_resources::{Kind, ObjectId};
@@ -15,7 +15,7 @@ use crate::held::Other;
 use crate::instance::InstanceKind;
 use crate::namespace::Space;
 use crate::service::Frontend;
-use crate::waypoint::{Choice, Gateway};
+use crate::waypoint::{Ask, AskedCanary, Choice, Gateway};
 use crate::waypoints::{Purpose, own_service};
 
 impl Other {
@@ -41,6 +41,7 @@ impl World {
         let wish = |space: Option<&Arc<Space>>| space.map(|space| space.wish);
         let labels = |space: Option<&Arc<Space>>| space.map(|space| space.labels.clone());
         let (asked, asking) = (asks(before), asks(after));
+        let distribution = |space: Option<&Arc<Space>>| space.map(|space| space.distribution).unwrap_or_default();
         let behind = asked != asking || (labels(before) != labels(after) && self.waypoints.choose_by_labels());
         if wish(before) != wish(after) {
             self.mark_meshed(name);
@@ -51,8 +52,11 @@ impl World {
             self.mark_services(name);
             self.marked.issues.extend(self.waypoints.asking_in(name).cloned());
         }
-        self.ask(asked.waypoint.as_ref(), id, false);
-        self.ask(asking.waypoint.as_ref(), id, true);
+        if distribution(before) != distribution(after) {
+            self.mark_services(name);
+        }
+        asked.waypoints().for_each(|waypoint| self.waypoints.ask(waypoint, id, false));
+        asking.waypoints().for_each(|waypoint| self.waypoints.ask(waypoint, id, true));
         match after {
             Some(space) => drop(self.namespaces.insert(Arc::clone(name), Arc::clone(space))),
             None => drop(self.namespaces.remove(name)),
@@ -124,6 +128,8 @@ impl World {
         for object in asking {
             if object.kind == Kind::Namespace {
                 self.mark_services(&object.name);
+                // Of their canaries something else may be to be said.
+                self.marked.issues.extend(self.waypoints.asking_in(&object.name).cloned());
                 if workloads {
                     self.mark_workloads(&object.name);
                 }
@@ -164,7 +170,7 @@ impl World {
         &mut self,
         owner: &ObjectId,
         frontend: &Frontend,
-    ) -> Option<(Arc<GatewayAddress>, WaypointFailure)> {
+    ) -> Option<(Arc<GatewayAddress>, Option<Canary>, WaypointFailure)> {
         let key = &frontend.service.key;
         let space = self.namespaces.get(&key.namespace).cloned();
         let from_space = space.as_ref().and_then(|space| space.ask.waypoint.as_ref());
@@ -178,8 +184,18 @@ impl World {
         let waypoint = waypoint.filter(|it| !self.waypoints.is_exempt(key, it, purpose.explicit));
         let address = waypoint.and_then(|it| Some((it, self.waypoints.address(it, purpose, &mut self.shared)?)));
         let failure = frontend.ask.failure.or(space.as_ref().and_then(|space| space.ask.failure)).unwrap_or_default();
-        let guarded = address.as_ref().and_then(|(it, _)| self.guarded(Some(owner), it, purpose, failure));
-        let address = address.map(|(_, address)| (address, failure));
+        let canary = address.as_ref().and_then(|(it, _)| self.canary_of(frontend, space.as_deref(), it, purpose));
+        let guarded = address.as_ref().and_then(|(it, _)| {
+            let by_canary = || self.guarded(None, &canary.as_ref()?.waypoint, purpose, failure);
+            let behind = self.guarded(Some(owner), it, purpose, failure).or_else(by_canary)?;
+            let (waypoint, canary) = (GatewayKey::clone(it), canary.as_ref().map(|canary| canary.waypoint.clone()));
+            Some(Behind { waypoint, canary, ..behind })
+        });
+        let canary = canary.and_then(|AskedCanary { waypoint, percent }| {
+            let waypoint = self.waypoints.address(&waypoint, purpose, &mut self.shared)?;
+            Some(Canary { waypoint, percent })
+        });
+        let address = address.map(|(_, address)| (address, canary, failure));
         if self.guards.guard(key, guarded) {
             self.mark_behind(key);
         }
@@ -197,7 +213,7 @@ impl World {
     ) -> Option<Behind> {
         let passes = failure == WaypointFailure::Open && self.waypoints.judge(waypoint, purpose).is_err();
         let guarded = !passes && self.is_guarded(object, waypoint);
-        guarded.then(|| Behind { waypoint: waypoint.clone(), failure })
+        guarded.then(|| Behind { waypoint: waypoint.clone(), canary: None, failure })
     }
 
     /// Whether rules of requests are in force for an object behind a waypoint, or for all that is behind it.
@@ -290,15 +306,20 @@ impl World {
         users.or_else(|| self.peers.policy(key)).or_else(|| self.guards.policy(key))
     }
 
+    /// What an object asks for, as a Namespace or by the services it makes.
+    pub(super) fn ask_of(&self, id: &ObjectId) -> Option<&Ask> {
+        let means = &self.objects.get(id)?.means;
+        let of_service = || means.frontends().first().map(|frontend| &frontend.ask);
+        means.space().map(|space| &space.ask).or_else(of_service)
+    }
+
     /// What is wrong with the waypoint an object asks for itself.
     pub(super) fn waypoint_problem(&self, id: &ObjectId) -> Option<Problem> {
-        let (choice, workload) = match self.objects.get(id).map(|written| &written.means) {
-            Some(means) => {
-                let of_service = || means.frontends().first().map(|frontend| &frontend.ask);
-                let ask = means.space().map(|space| &space.ask).or_else(of_service);
-                (ask.and_then(|ask| ask.waypoint.clone()), (id.kind != Kind::Namespace).then_some(false))
-            }
-            None => (self.instance(id)?.waypoint(), Some(true)),
+        let (choice, workload) = if self.objects.contains_key(id) {
+            let choice = self.ask_of(id).and_then(|ask| ask.waypoint.clone());
+            (choice, (id.kind != Kind::Namespace).then_some(false))
+        } else {
+            (self.instance(id)?.waypoint(), Some(true))
         };
         let waypoint = choice.as_ref().and_then(Choice::waypoint)?;
         let namespace = if id.kind == Kind::Namespace { &id.name } else { &id.namespace };

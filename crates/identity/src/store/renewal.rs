@@ -12,8 +12,10 @@ use crate::source::{CertificateSource, FetchError, SigningRequest};
 
 /// Pause after the first failure; it doubles with every further one.
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
-/// Longest pause between attempts.
+/// Longest pause between attempts while the older certificate is valid.
 const LAST_BACKOFF: Duration = Duration::from_secs(150);
+/// Longest pause between attempts while there is none, and connections are refused for want of it.
+const LAST_BACKOFF_WITHOUT: Duration = Duration::from_secs(10);
 /// Shortest time between two renewals.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 /// Longest wait for an answer of the authority.
@@ -40,10 +42,12 @@ impl Renewal {
                     self.options.clock.sleep_until(due).await;
                 }
                 Err(error) => {
+                    let is_refused = slot.borrow().valid(self.options.clock.now()).is_none();
+                    backoff = backoff.min(if is_refused { LAST_BACKOFF_WITHOUT } else { LAST_BACKOFF });
                     tracing::warn!(%identity, retry_after = ?backoff, error = &error as &dyn std::error::Error, "no certificate");
                     slot.send_modify(|state| state.error = Some(Arc::new(error)));
                     tokio::time::sleep(backoff).await;
-                    backoff = (backoff * 2).min(LAST_BACKOFF);
+                    backoff *= 2;
                 }
             }
         }

@@ -132,6 +132,16 @@ async fn failures_back_off_and_an_expired_certificate_is_never_given() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_has_none_asks_again_soon() {
+    let (source, store) = Scripted::new(Mood::Down);
+    failure(store.certificate(&account("cart")).await);
+    until(|| source.fetches() > 6).await;
+    let times = source.fetches.lock().unwrap().clone();
+    let pauses: Vec<u64> = times.windows(2).map(|pair| (pair[1] - pair[0]).as_secs()).collect();
+    assert_eq!(pauses[..6], [1, 2, 4, 8, 10, 10]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_the_authority_sends_is_checked() {
     type Check = fn(&FetchError) -> bool;
     let cases: [(Mood, Check); 5] = [

@@ -15,17 +15,25 @@ pub enum ReportedMetric {
     ResponseSize,
     GrpcRequestMessages,
     GrpcResponseMessages,
+    TcpOpenedConnections,
+    TcpClosedConnections,
+    TcpSentBytes,
+    TcpReceivedBytes,
 }
 
 impl ReportedMetric {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 10] = [
         Self::RequestCount,
         Self::RequestDuration,
         Self::RequestSize,
         Self::ResponseSize,
         Self::GrpcRequestMessages,
         Self::GrpcResponseMessages,
+        Self::TcpOpenedConnections,
+        Self::TcpClosedConnections,
+        Self::TcpSentBytes,
+        Self::TcpReceivedBytes,
     ];
 }
 

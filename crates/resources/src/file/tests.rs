@@ -56,7 +56,8 @@ status:
 fn a_real_pod_is_read_without_a_word() {
     let file = parse_file("f.yaml", REAL_POD);
     assert_eq!(file.issues, []);
-    let [Parsed { origin, object: Object::Pod(pod) }] = file.objects.as_slice() else { panic!("{:?}", file.objects) };
+    let [Parsed { origin, object }] = file.objects.as_slice() else { panic!("{:?}", file.objects) };
+    let Object::Pod(pod) = &**object else { panic!("{object:?}") };
     assert_eq!(origin.id.to_string(), "Pod shop/web-5d8f-x");
     assert_eq!(pod.spec.containers[0].ports[0].container_port, 8080);
     assert_eq!(pod.status.pod_ips[1].ip, "fd00::1");
@@ -230,4 +231,34 @@ proptest::proptest! {
         chars.splice(at..end, insert.chars());
         drop(parse_file("f", &chars.into_iter().collect::<String>()));
     }
+}
+
+#[test]
+fn a_document_that_did_not_change_is_not_read_again_wherever_it_stands_now() {
+    let pod = |name: &str, spec: &str| {
+        format!("---\napiVersion: v1\nkind: Pod\nmetadata:\n  name: {name}\nspec: {{{spec}}}\n")
+    };
+    let texts = [
+        pod("a", "") + &pod("b", "nodename: x"),
+        format!("# one\n# more\n{}{}", pod("a", ""), pod("b", "nodename: x")),
+        format!("apiVersion: v1\nkind: Pod\n{}{}", pod("b", "nodename: x"), pod("a", "nodename: y")),
+        pod("b", "nodename: x").repeat(2),
+    ];
+    let mut documents = Documents::default();
+    let object_of = |file: &ParsedFile, name: &str| {
+        let found = file.objects.iter().find(|object| &*object.origin.id.name == name);
+        found.map(|found| Arc::clone(&found.object))
+    };
+    let mut before: Option<ParsedFile> = None;
+    for text in &texts {
+        let file = documents.read("f.yaml", text);
+        assert_eq!(file, parse_file("f.yaml", text), "{text}");
+        if let Some(before) = &before {
+            assert!(Arc::ptr_eq(&object_of(before, "b").unwrap(), &object_of(&file, "b").unwrap()), "{text}");
+        }
+        before = Some(file);
+    }
+    assert_eq!(documents.known.len(), 1);
+    assert!(documents.read("f.yaml", &"#".repeat(MAX_FILE_BYTES + 1)).unreadable);
+    assert!(documents.known.is_empty());
 }

@@ -151,6 +151,7 @@ fn what_is_nobodys_is_no_object() {
         }
     }
     let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata("web"), "status": {"podIP": "10.0.0.1"}});
-    let (Some(Parsed { object: Object::Pod(pod), .. }), _) = parse(pod).unwrap() else { panic!() };
+    let (Some(Parsed { object, .. }), _) = parse(pod).unwrap() else { panic!() };
+    let Object::Pod(pod) = &*object else { panic!() };
     assert_eq!(pod.metadata.uid, "7c1");
 }

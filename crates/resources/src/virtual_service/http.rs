@@ -7,7 +7,8 @@ use serde::Deserialize;
 use super::{CorsPolicy, Fault, HttpMatch, Redirect, Rewrite};
 use crate::{Duration, Percent};
 
-/// A rule for HTTP requests: one of `route`, `redirect`, `directResponse` and `delegate`.
+/// A rule for HTTP requests: one of `route`, `redirect`, `directResponse` and `delegate`. There are thousands, and most
+/// of what one may have it has not: so that is in boxes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default)]
@@ -20,19 +21,19 @@ pub struct HttpRoute {
     /// Where they go, by weight.
     pub route: Vec<HttpDestination>,
     /// Send the client elsewhere.
-    pub redirect: Option<Redirect>,
+    pub redirect: Option<Box<Redirect>>,
     /// Answer at once.
-    pub direct_response: Option<DirectResponse>,
+    pub direct_response: Option<Box<DirectResponse>>,
     /// Go on with the rules of another VirtualService.
     pub delegate: Option<Delegate>,
     /// What is changed in the request's target.
-    pub rewrite: Option<Rewrite>,
+    pub rewrite: Option<Box<Rewrite>>,
     /// How long a request may take, all tries together; none and zero: as long as it likes.
     pub timeout: Option<Duration>,
     /// When it is tried again.
-    pub retries: Option<Retries>,
+    pub retries: Option<Box<Retries>>,
     /// Faults that are injected.
-    pub fault: Option<Fault>,
+    pub fault: Option<Box<Fault>>,
     /// Where a copy goes.
     pub mirror: Option<Destination>,
     /// Where copies go.
@@ -43,9 +44,9 @@ pub struct HttpRoute {
     /// The share of requests of which `mirror` gets a copy; none: all.
     pub mirror_percentage: Option<Percent>,
     /// What browsers are told about other origins.
-    pub cors_policy: Option<CorsPolicy>,
+    pub cors_policy: Option<Box<CorsPolicy>>,
     /// What is changed in headers.
-    pub headers: Option<Headers>,
+    pub headers: Option<Box<Headers>>,
 }
 
 /// A destination of requests, and its share of them.
@@ -58,7 +59,7 @@ pub struct HttpDestination {
     /// Its share, of the sum of all; the only destination needs none.
     pub weight: u32,
     /// What is changed in headers, after those of the rule.
-    pub headers: Option<Headers>,
+    pub headers: Option<Box<Headers>>,
 }
 
 /// A service, or a part of it.

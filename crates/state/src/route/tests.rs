@@ -1,4 +1,4 @@
-use ambit_model::TunnelProtocol;
+use ambit_model::{Locality, TunnelProtocol};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -158,6 +158,34 @@ fn locality_narrows_or_orders() {
     let far = || vec![web("far", "n2", "10.0.2.1")];
     assert_eq!(shown(route(&mesh(prefer, far()), &format!("{VIP}:80"))).len(), 1);
     assert_eq!(shown(route(&mesh(strict, far()), &format!("{VIP}:80"))), [NONE]);
+}
+
+#[test]
+fn the_nearest_come_first() {
+    let at = |workload: Workload, region: &str, zone: &str| {
+        let locality = Locality { region: region.into(), zone: zone.into() };
+        Workload { locality: Some(Arc::new(locality)), ..workload }
+    };
+    let client = at(pod("client", "n1", "10.0.9.9"), "eu", "a");
+    let node = || at(web("node", "n1", "10.0.0.1"), "eu", "a");
+    let zone = || at(web("zone", "n2", "10.0.0.2"), "eu", "a");
+    let region = || at(web("region", "n3", "10.0.0.3"), "eu", "b");
+    // A zone of another region has the name of the client's.
+    let far = || at(web("far", "n4", "10.0.0.4"), "us", "a");
+    let lost = || web("lost", "n5", "10.0.0.5");
+    for (mode, pods, expected) in [
+        (LoadBalancingMode::PreferNode, vec![far(), region(), zone(), node()], "node zone region"),
+        (LoadBalancingMode::PreferNode, vec![far(), region(), zone(), unready(node())], "zone region far"),
+        (LoadBalancingMode::PreferZone, vec![far(), region(), zone()], "zone region far"),
+        (LoadBalancingMode::PreferZone, vec![lost(), unready(zone()), region()], "region lost"),
+        (LoadBalancingMode::PreferZone, vec![lost()], "lost"),
+        (LoadBalancingMode::StrictNode, vec![zone(), node()], "node"),
+    ] {
+        let snapshot = mesh(|web| web.load_balancing = mode, pods);
+        let route = snapshot.route(&client, to(&format!("{VIP}:80")), &mut StdRng::seed_from_u64(1)).unwrap();
+        let names: Vec<_> = route.candidates.iter().map(|candidate| candidate.workload.name()).collect();
+        assert_eq!(names.join(" "), expected, "{mode:?}");
+    }
 }
 
 #[test]

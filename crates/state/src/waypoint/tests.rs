@@ -1,4 +1,4 @@
-use ambit_model::{Application, TunnelProtocol};
+use ambit_model::{Application, Canary, TunnelProtocol};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -214,5 +214,74 @@ fn a_waypoint_speaks_for_clients_of_what_is_behind_it_and_nobody_else_does() {
     ] {
         let may = snapshot.may_vouch(&identity(peer), &workload, port);
         assert_eq!(may, expected, "{peer} for {}:{port}", workload.name());
+    }
+}
+
+/// A service `web` behind `wp`, and one percentage of its connections behind `new`; and these pods.
+fn with_canary(percent: u8, pods: Vec<Workload>) -> Snapshot {
+    let canary = of("new").map(|waypoint| Canary { waypoint, percent });
+    let web = Service { waypoint: of("wp"), canary, ..service("web", "10.96.0.1") };
+    let mut all = vec![serving(pod("web", "n2", "10.0.0.1"), "web")];
+    all.extend(pods);
+    Snapshot::build(all, vec![web, service("wp", "10.96.0.9"), service("new", "10.96.0.8")], vec![])
+}
+
+fn new() -> Workload {
+    Workload { native_tunnel: true, ..serving(pod("new-1", "n2", "10.0.2.1"), "new") }
+}
+
+const THROUGH_NEW: &str = "10.96.0.1:80 via 10.0.2.1:15008 new-1";
+
+#[test]
+fn a_canary_takes_its_share_of_connections() {
+    for percent in [0, 1, 10, 50, 99, 100] {
+        let snapshot = with_canary(percent, vec![wp("wp-1", "n2", "10.0.1.1"), new()]);
+        let mut rng = StdRng::seed_from_u64(percent.into());
+        let route = |_| shown(snapshot.route(&pod("client", "n1", CLIENT), to(VIP), &mut rng));
+        let routes: Vec<_> = (0..10_000).map(route).collect();
+        let at_canary = routes.iter().filter(|route| **route == [THROUGH_NEW]).count();
+        assert!(routes.iter().all(|route| *route == [THROUGH] || *route == [THROUGH_NEW]));
+        // Five standard deviations of a binomial distribution, which are 250 at most.
+        let share = f64::from(percent) / 100.0;
+        let (mean, deviation) = (10_000.0 * share, (10_000.0 * share * (1.0 - share)).sqrt());
+        let found = f64::from(u32::try_from(at_canary).unwrap());
+        assert!((found - mean).abs() <= 5.0 * deviation, "{percent}%: {at_canary} of 10000");
+    }
+}
+
+#[test]
+fn no_share_is_lost_at_a_waypoint_that_is_not_there() {
+    let one = || wp("wp-1", "n2", "10.0.1.1");
+    for (pods, expected) in [
+        (vec![one()], THROUGH),
+        (vec![one(), unready(new())], THROUGH),
+        (vec![new()], THROUGH_NEW),
+        (vec![unready(one()), new()], THROUGH_NEW),
+        (vec![unready(one()), unready(new())], UNAVAILABLE),
+        (vec![], UNAVAILABLE),
+    ] {
+        let snapshot = with_canary(50, pods);
+        let mut rng = StdRng::seed_from_u64(1);
+        for _ in 0..20 {
+            assert_eq!(shown(snapshot.route(&pod("client", "n1", CLIENT), to(VIP), &mut rng)), [expected]);
+        }
+    }
+}
+
+#[test]
+fn a_canary_without_weight_takes_no_connections() {
+    assert_eq!(routed(&with_canary(0, vec![new()]), VIP), [UNAVAILABLE]);
+}
+
+#[test]
+fn a_canary_goes_through_no_waypoint_and_may_vouch() {
+    let snapshot = with_canary(50, vec![wp("wp-1", "n2", "10.0.1.1"), new()]);
+    let mut rng = StdRng::seed_from_u64(1);
+    for source in [wp("wp-1", "n2", "10.0.1.1"), new()] {
+        let direct = shown(snapshot.route(&source, to(VIP), &mut rng));
+        assert_eq!(direct, ["10.0.0.1:8080 via 10.0.0.1:15008 web"], "{}", source.uid);
+        let web = snapshot.workload_by_ip("10.0.0.1".parse().unwrap()).unwrap();
+        assert!(snapshot.may_vouch(&source.identity, web, 8080));
+        assert!(!snapshot.may_vouch(&source.identity, web, 9090));
     }
 }

@@ -93,7 +93,7 @@ impl RequestLine<'_> {
         [
             ("response_code", number(facts.status.into()), Form::Number),
             ("response_flags", Some(Cow::Owned(facts.flags.to_string())), Form::Word),
-            ("response_code_details", Some(Cow::Borrowed(&facts.details)), Form::Word),
+            ("response_code_details", Some(Cow::Borrowed(&*facts.details)), Form::Word),
             ("connection_termination_details", None, Form::Word),
             ("upstream_transport_failure_reason", maybe(&facts.upstream_failure), Form::Text),
             ("bytes_received", number(self.received), Form::Number),
@@ -128,7 +128,7 @@ mod tests {
             authority: "reviews:80".to_owned(),
             status: 503,
             flags: ResponseFlag::NoHealthyUpstream.into(),
-            details: "no_healthy_upstream".to_owned(),
+            details: "no_healthy_upstream".into(),
             client: "10.0.0.1:4711".to_owned(),
             asked: "10.96.0.1:80".to_owned(),
             ..RequestFacts::default()

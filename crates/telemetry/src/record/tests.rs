@@ -34,6 +34,8 @@ fn workload(name: &str, owner: &str) -> Arc<Workload> {
             waypoint_failure: WaypointFailure::default(),
             labels: Arc::default(),
             cluster: "Kubernetes".into(),
+            hostname: None,
+            weight: 1,
         }),
     })
 }
@@ -48,6 +50,7 @@ fn service() -> Arc<Service> {
         health_policy: HealthPolicy::default(),
         load_balancing: LoadBalancingMode::default(),
         waypoint: None,
+        canary: None,
         waypoint_failure: WaypointFailure::default(),
         exported_to: None,
     })

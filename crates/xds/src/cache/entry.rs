@@ -25,6 +25,8 @@ pub struct Entry {
     /// Under what else it is found: its aliases, and the services it is an endpoint of.
     pub(super) keys: Vec<Arc<str>>,
     pub(super) resource: Option<Encoded>,
+    /// Whether it may be there all the same.
+    pub(super) unknown: bool,
 }
 
 /// Who is told of it.
@@ -107,6 +109,13 @@ impl Entry {
         Self::removed(TypeUrl::Object, object_name(waypoint, kind, namespace, name))
     }
 
+    /// A user's object of which it is not known yet whether it is there: a waypoint that has it keeps it.
+    #[must_use]
+    pub fn unknown_object(waypoint: &GatewayKey, kind: &str, namespace: &str, name: &str) -> Self {
+        let audience = Audience::Only(waypoint.to_string().into());
+        Self { audience, unknown: true, ..Self::removed_object(waypoint, kind, namespace, name) }
+    }
+
     /// The labels of a workload, or their end.
     #[must_use]
     pub fn labels(it: &Workload) -> Self {
@@ -120,7 +129,7 @@ impl Entry {
     #[must_use]
     pub fn removed(type_url: TypeUrl, name: impl Into<Arc<str>>) -> Self {
         let audience = Audience::Everyone;
-        Self { type_url, name: name.into(), audience, keys: Vec::new(), resource: None }
+        Self { type_url, name: name.into(), audience, keys: Vec::new(), resource: None, unknown: false }
     }
 
     fn new(type_url: TypeUrl, name: &str, aliases: Vec<String>, body: &[u8]) -> Self {
@@ -141,6 +150,7 @@ impl Entry {
             audience: Audience::Everyone,
             keys,
             resource: Some(Encoded { version, bytes }),
+            unknown: false,
         }
     }
 }

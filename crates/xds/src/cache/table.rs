@@ -1,6 +1,6 @@
 //! The resources of one type.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::entry::{Audience, Encoded, Entry};
@@ -21,6 +21,8 @@ pub(crate) struct Table {
     /// Each name once, at its last change.
     log: BTreeMap<u64, Arc<str>>,
     by_key: HashMap<Arc<str>, BTreeSet<Arc<str>>>,
+    /// Names of which it is not known whether they are there: who has one keeps it.
+    unknown: HashSet<Arc<str>>,
 }
 
 /// A resource, or what is remembered of one.
@@ -49,6 +51,10 @@ impl Tables {
     /// Takes a change, and names the removals in it. Who was told of a name and is not its audience any more
     /// is told that it is gone.
     pub(super) fn put(&mut self, entry: Entry, sequence: &mut u64) -> Vec<Buried> {
+        if entry.unknown {
+            self.may_be_there(entry);
+            return Vec::new();
+        }
         let home = match self.homes.get(&entry.name) {
             Some(place) => Audience::Only(Arc::clone(place)),
             None => Audience::Everyone,
@@ -71,6 +77,16 @@ impl Tables {
         buried
     }
 
+    /// What is known stays so.
+    fn may_be_there(&mut self, Entry { name, audience, .. }: Entry) {
+        if let Audience::Only(place) = audience
+            && !self.homes.contains_key(&name)
+        {
+            self.homes.insert(Arc::clone(&name), Arc::clone(&place));
+            self.places.entry(place).or_default().unknown.insert(name);
+        }
+    }
+
     /// Drops what is remembered of a removed name, unless it has come again.
     pub(super) fn forget(&mut self, audience: &Audience, name: &str, sequence: u64) {
         let Some(table) = self.table(audience) else { return };
@@ -79,6 +95,7 @@ impl Tables {
         }
         if let Audience::Only(place) = audience
             && table.entries.is_empty()
+            && table.unknown.is_empty()
         {
             self.places.remove(place);
         }
@@ -102,6 +119,7 @@ impl Tables {
 
 impl Table {
     fn put(&mut self, name: Arc<str>, keys: Vec<Arc<str>>, resource: Encoded, sequence: &mut u64) {
+        self.unknown.remove(&name);
         let same = |it: &Stored| it.resource.as_ref() == Some(&resource) && *it.keys == *keys;
         if self.entries.get(&name).is_some_and(same) {
             return;
@@ -112,9 +130,9 @@ impl Table {
         self.replace(name, Stored { sequence: next(sequence), keys: keys.into(), resource: Some(resource) });
     }
 
-    /// Whether there was such a resource.
+    /// Whether there was such a resource, or may have been.
     fn remove(&mut self, name: &Arc<str>, sequence: &mut u64) -> bool {
-        let there = self.entries.get(name).is_some_and(|it| it.resource.is_some());
+        let there = self.unknown.remove(name) || self.entries.get(name).is_some_and(|it| it.resource.is_some());
         if there {
             let tombstone = Stored { sequence: next(sequence), keys: Box::default(), resource: None };
             self.replace(Arc::clone(name), tombstone);
@@ -157,6 +175,11 @@ impl<'a> View<'a> {
     /// The resource of a name.
     pub(crate) fn find(&self, name: &str) -> Option<(&'a Arc<str>, &'a Encoded)> {
         self.tables.into_iter().flatten().find_map(|table| table.live(name))
+    }
+
+    /// Whether it is not known if there is a resource of the name.
+    pub(crate) fn is_unknown(&self, name: &str) -> bool {
+        self.tables.iter().flatten().any(|table| table.unknown.contains(name))
     }
 
     /// The resources found under a key.

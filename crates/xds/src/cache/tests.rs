@@ -1,4 +1,7 @@
+use ambit_model::GatewayKey;
+
 use super::*;
+use crate::proto::config::Object;
 
 fn namespace(name: &str) -> Entry {
     Entry::meshed_namespace(name)
@@ -53,4 +56,35 @@ fn the_same_object_is_the_same_version_in_every_process() {
     let version = |entry: Entry| entry.resource.unwrap().version;
     assert_eq!(version(namespace("a")), version(namespace("a")));
     assert_ne!(version(namespace("a")), version(namespace("b")));
+}
+
+#[test]
+fn what_may_be_there_is_neither_there_nor_gone_until_it_is_known() {
+    let waypoint = GatewayKey { namespace: "shop".into(), name: "a".into() };
+    let unknown = || Entry::unknown_object(&waypoint, "Secret", "shop", "key");
+    let removed = || Entry::removed_object(&waypoint, "Secret", "shop", "key");
+    let (kind, namespace, name) = ("Secret".to_owned(), "shop".to_owned(), "key".to_owned());
+    let there = Object { kind, namespace, name, ..Object::default() };
+    let there = || Entry::object(&waypoint, &there);
+    let name = "shop/a/Secret/shop/key";
+    // What is published; then whether there is one, whether that is unknown, and what there is to tell.
+    for (entries, found, is_unknown, told) in [
+        (vec![unknown()], false, true, ""),
+        (vec![unknown(), there()], true, false, "there"),
+        (vec![there(), unknown()], true, false, "there"),
+        (vec![removed()], false, false, ""),
+        (vec![unknown(), removed()], false, false, "gone"),
+        (vec![unknown(), removed(), unknown()], false, true, "gone"),
+        (vec![unknown(), removed(), unknown(), removed()], false, false, "gone"),
+    ] {
+        let cache = Cache::remembering(1);
+        let shown = format!("{entries:?}");
+        cache.publish(entries);
+        cache.look(TypeUrl::Object, Some("shop/a"), |view| {
+            assert_eq!((view.find(name).is_some(), view.is_unknown(name)), (found, is_unknown), "{shown}");
+            let word = |(_, stored): (_, &table::Stored)| if stored.resource.is_some() { "there" } else { "gone" };
+            assert_eq!(view.since(0).map(word).collect::<String>(), told, "{shown}");
+        });
+        assert!(!cache.look(TypeUrl::Object, Some("shop/b"), |view| view.is_unknown(name)), "of another place");
+    }
 }

@@ -14,11 +14,9 @@ use crate::proto::workload::service::Visibility;
 
 impl Decoder {
     pub(super) fn service(&mut self, it: message::Service) -> Result<Service, Fault> {
-        if !it.weighted_waypoints.is_empty() {
-            return Err(Fault::Unsupported { field: "weighted_waypoints" });
-        }
         let exported_to = self.exported_to(&it)?;
         let waypoint = it.waypoint.map(|it| self.waypoint(it)).transpose()?;
+        let canary = self.canary(waypoint.as_ref(), it.weighted_waypoints)?;
         let (load_balancing, health_policy) = load_balancing(it.load_balancing.as_ref())?;
         let port = |it: &message::Port| {
             let port = open_port("ports.service_port", it.service_port)?;
@@ -37,6 +35,7 @@ impl Decoder {
             health_policy,
             load_balancing,
             waypoint,
+            canary,
             waypoint_failure: failure(&it.extensions)?,
             exported_to,
         })
@@ -62,7 +61,7 @@ fn address(it: &message::NetworkAddress) -> Result<std::net::IpAddr, Fault> {
     ip("addresses", &it.address)
 }
 
-/// Localities wider than the node are not known here. As a preference they are left out; as a bound they
+/// What is asked for beside the zone and the node is not known here. As a preference it is left out; as a bound it
 /// cannot be.
 fn load_balancing(it: Option<&message::LoadBalancing>) -> Result<(LoadBalancingMode, HealthPolicy), Fault> {
     let Some(it) = it else { return Ok(Default::default()) };
@@ -72,12 +71,14 @@ fn load_balancing(it: Option<&message::LoadBalancing>) -> Result<(LoadBalancingM
     };
     // The node is the narrowest: who shares it shares what else is asked for.
     let node = it.routing_preference.contains(&Scope::Node.into());
+    let zone = it.routing_preference.contains(&Scope::Zone.into());
     let mode = match known("load_balancing.mode", it.mode)? {
         Mode::Strict if node => LoadBalancingMode::StrictNode,
         Mode::Strict if !it.routing_preference.is_empty() => {
             return Err(Fault::Unsupported { field: "load_balancing.routing_preference" });
         }
         Mode::Failover if node => LoadBalancingMode::PreferNode,
+        Mode::Failover if zone => LoadBalancingMode::PreferZone,
         Mode::UnspecifiedMode | Mode::Strict | Mode::Failover => LoadBalancingMode::Unspecified,
         Mode::Passthrough => LoadBalancingMode::Passthrough,
     };

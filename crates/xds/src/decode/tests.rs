@@ -2,8 +2,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ambit_model::PortMapping;
 use ambit_model::{
-    Action, Clause, GatewayDestination, HealthPolicy, Identity, LoadBalancingMode, Match, Rule, SameNode, Scope,
-    ServiceAccountMatch, ServicePort, StringMatch, TunnelProtocol, WaypointFailure, WorkloadKind,
+    Action, Canary, Clause, GatewayDestination, HealthPolicy, Identity, LoadBalancingMode, Match, Rule, SameNode,
+    Scope, ServiceAccountMatch, ServicePort, StringMatch, TunnelProtocol, WaypointFailure, WorkloadKind,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::option;
@@ -66,7 +66,7 @@ fn application() -> impl Strategy<Value = Application> {
             prop_oneof![Just("default".to_owned()), word()],
         ),
         // No pod is named so: what is owned by one of its own name stands for itself.
-        (text(), text(), "([A-Z]{1,8})?".prop_map(Arc::from), text()),
+        (text(), text(), "([A-Z]{1,8})?".prop_map(Arc::from), text(), 1u32.., word()),
         proptest::sample::select(kinds.to_vec()),
         btree_map(service_key(), vec(mapping(), 0..3), 0..3),
         vec(policy(), 0..3),
@@ -88,6 +88,8 @@ fn application() -> impl Strategy<Value = Application> {
                     waypoint_failure,
                     labels: Arc::default(),
                     cluster: texts.3,
+                    hostname: Some(texts.5.into()),
+                    weight: texts.4,
                 }
             },
         )
@@ -105,6 +107,8 @@ fn workload() -> impl Strategy<Value = Workload> {
                 (name, addresses, node, locality, application),
                 (hbone, native_tunnel, healthy, host_network, same_node),
             )| {
+                let hostname = application.hostname.filter(|_| addresses.is_empty());
+                let application = Application { hostname, ..application };
                 Workload {
                     uid: WorkloadUid::pod("Kubernetes", &application.namespace, &name),
                     addresses: addresses.into_iter().collect(),
@@ -122,12 +126,12 @@ fn workload() -> impl Strategy<Value = Workload> {
 }
 
 fn service() -> impl Strategy<Value = Service> {
-    use LoadBalancingMode::{Passthrough, PreferNode, StrictNode, Unspecified};
-    let mode = proptest::sample::select(vec![Unspecified, StrictNode, PreferNode, Passthrough]);
+    use LoadBalancingMode::{Passthrough, PreferNode, PreferZone, StrictNode, Unspecified};
+    let mode = proptest::sample::select(vec![Unspecified, StrictNode, PreferNode, PreferZone, Passthrough]);
     let health = proptest::sample::select(vec![HealthPolicy::OnlyHealthy, HealthPolicy::AllowAll]);
     let port = (1u16.., hint()).prop_map(|(port, app_protocol)| ServicePort { port, name: "".into(), app_protocol });
     let exported_to = option::of(vec(word().prop_map(Arc::from), 0..3).prop_map(Arc::from));
-    let behind = (waypoint(), exported_to);
+    let behind = (waypoint(), proptest::option::of((waypoint(), 0u8..=100)), exported_to);
     (service_key(), text(), vec(ip(), 0..3), vec(port, 0..3), vec(text(), 0..3), health, mode, behind).prop_map(
         |(
             key,
@@ -137,8 +141,11 @@ fn service() -> impl Strategy<Value = Service> {
             subject_alt_names,
             health_policy,
             load_balancing,
-            ((waypoint, waypoint_failure), exported_to),
+            ((waypoint, waypoint_failure), canary, exported_to),
         )| Service {
+            canary: canary
+                .filter(|_| waypoint.is_some())
+                .and_then(|((canary, _), percent)| Some(Canary { waypoint: canary?, percent })),
             key,
             name,
             addresses,
@@ -345,7 +352,8 @@ fn services_are_balanced_as_far_as_is_known_here_or_refused() {
     check(Mode::Strict, &[Scope::Network, Scope::Node], Ok(LoadBalancingMode::StrictNode));
     check(Mode::Strict, &[Scope::Zone], Err("load_balancing.routing_preference is not supported"));
     check(Mode::Failover, &[Scope::Zone, Scope::Node], Ok(LoadBalancingMode::PreferNode));
-    check(Mode::Failover, &[Scope::Zone], Ok(LoadBalancingMode::Unspecified));
+    check(Mode::Failover, &[Scope::Region, Scope::Zone], Ok(LoadBalancingMode::PreferZone));
+    check(Mode::Failover, &[Scope::Region], Ok(LoadBalancingMode::Unspecified));
     check(Mode::Passthrough, &[], Ok(LoadBalancingMode::Passthrough));
 }
 
@@ -359,11 +367,29 @@ fn services_that_cannot_be_meant_are_refused() {
     check(message::Service { addresses: vec![block], ..service_message() }, "addresses.length is not supported");
     let waypoint = Some(message::GatewayAddress::default());
     check(message::Service { waypoint, ..service_message() }, "waypoint.destination is missing");
-    let weighted = vec![message::WeightedWaypoint::default()];
-    check(
-        message::Service { weighted_waypoints: weighted, ..service_message() },
-        "weighted_waypoints is not supported",
-    );
+    let gateway = |hostname: &str| {
+        use crate::proto::workload::gateway_address::Destination;
+        let hostname = message::NamespacedHostname { namespace: "edge".into(), hostname: hostname.into() };
+        message::GatewayAddress { destination: Some(Destination::Hostname(hostname)), hbone_mtls_port: 15008 }
+    };
+    for (weights, fault) in [
+        (&[("wp", 100)][..], "weighted_waypoints is not supported"),
+        (&[("new", 10), ("wp", 90)], "weighted_waypoints is not supported"),
+        (&[("wp", 90), ("new", 20)], "weighted_waypoints is not supported"),
+        (&[("wp", u32::MAX), ("new", 101)], "weighted_waypoints is not supported"),
+        (&[("wp", 80), ("new", 10), ("newer", 10)], "weighted_waypoints is not supported"),
+        (&[("wp", 90), ("", 10)], "waypoint.hostname is missing"),
+    ] {
+        let of = |(name, weight): &(&str, u32)| message::WeightedWaypoint {
+            destination: Some(gateway(name)),
+            weight: *weight,
+        };
+        let weighted_waypoints = weights.iter().map(of).collect();
+        check(message::Service { waypoint: Some(gateway("wp")), weighted_waypoints, ..service_message() }, fault);
+    }
+    let weighted_waypoints = vec![message::WeightedWaypoint::default()];
+    let nowhere = message::Service { weighted_waypoints, ..service_message() };
+    check(nowhere, "weighted_waypoints.destination is missing");
 }
 
 #[test]

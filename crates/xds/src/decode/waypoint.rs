@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ambit_model::{GatewayAddress, GatewayDestination, HBONE_PORT, ServiceKey, WaypointFailure};
+use ambit_model::{Canary, GatewayAddress, GatewayDestination, HBONE_PORT, ServiceKey, WaypointFailure};
 use prost::Message;
 
 use super::values::{invalid, ip, port, required};
@@ -26,6 +26,31 @@ impl Decoder {
             port => port,
         };
         Ok(self.gateways.share(GatewayAddress { destination, hbone_port }))
+    }
+
+    /// Two at most, the first of them the one that there is without weights: to leave one out would be to lead its
+    /// share past the rules it has.
+    pub(super) fn canary(
+        &mut self,
+        waypoint: Option<&Arc<GatewayAddress>>,
+        weighted: Vec<message::WeightedWaypoint>,
+    ) -> Result<Option<Canary>, Fault> {
+        let unsupported = || Fault::Unsupported { field: "weighted_waypoints" };
+        let mut all = Vec::with_capacity(weighted.len());
+        for message::WeightedWaypoint { destination, weight } in weighted {
+            let destination = destination.ok_or(Fault::Missing { field: "weighted_waypoints.destination" })?;
+            all.push((self.waypoint(destination)?, weight));
+        }
+        match &all[..] {
+            [] => Ok(None),
+            [(first, rest), (canary, percent)]
+                if Some(first) == waypoint && rest.checked_add(*percent) == Some(100) =>
+            {
+                let percent = u8::try_from(*percent).map_err(|_| unsupported())?;
+                Ok(Some(Canary { waypoint: Arc::clone(canary), percent }))
+            }
+            _ => Err(unsupported()),
+        }
     }
 }
 

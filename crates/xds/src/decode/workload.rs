@@ -38,6 +38,9 @@ impl Decoder {
             waypoint_failure: failure(&it.extensions)?,
             labels: Arc::default(),
             cluster: self.texts.share(it.cluster_id.as_str()),
+            // One that has addresses need not be looked up.
+            hostname: Some(it.hostname).filter(|name| !name.is_empty() && it.addresses.is_empty()).map(Arc::from),
+            weight: it.capacity.unwrap_or(1).max(1),
         };
         Ok(Workload {
             uid,

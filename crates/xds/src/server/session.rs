@@ -25,6 +25,11 @@ const ORDER: [TypeUrl; TypeUrl::ALL.len()] = [
     TypeUrl::MeshedNamespace,
 ];
 
+/// What protects others: additions are told before addresses, removals after. In between there is too much rather than
+/// too little, as where a namespace moves from one waypoint to another. An agent's guards are compiled, a waypoint's
+/// are the users' objects themselves.
+const GUARDS: [TypeUrl; 2] = [TypeUrl::Authorization, TypeUrl::Object];
+
 /// How much of a client's words goes to the log, in characters.
 const MAX_LOGGED: usize = 500;
 
@@ -93,11 +98,10 @@ impl<R: Stream<Item = Result<DeltaDiscoveryRequest, Status>> + Unpin> Session<R>
     /// The answer that is due; with several, that of the first type.
     fn answer(&mut self) -> Result<Option<DeltaDiscoveryResponse>, Status> {
         let place = self.caller.place();
-        // Not known to the client before it says so: its guard comes before a workload, not on the way with it. An
-        // agent's guards are compiled, a waypoint's are the objects themselves.
-        let awaits_guards = [TypeUrl::Authorization, TypeUrl::Object]
-            .iter()
-            .any(|of| self.subscriptions.get(of).is_some_and(|it| !it.may_be_answered()));
+        // Who is of a place has addresses, be it that this stream has not come to them yet.
+        let withholds = place.is_some() || self.subscriptions.contains_key(&TypeUrl::Address);
+        // Not known to the client before it says so: its guard comes before a workload, not on the way with it.
+        let awaits_guards = GUARDS.iter().any(|of| self.subscriptions.get(of).is_some_and(|it| !it.may_be_answered()));
         for type_url in ORDER {
             if type_url == TypeUrl::Address && awaits_guards {
                 continue;
@@ -105,23 +109,37 @@ impl<R: Stream<Item = Result<DeltaDiscoveryRequest, Status>> + Unpin> Session<R>
             let Some(subscription) = self.subscriptions.get_mut(&type_url).filter(|it| it.may_be_answered()) else {
                 continue;
             };
-            let answer =
-                self.cache.look(type_url, place, |view| subscription.answer(view).map(|it| (it, view.sequence)));
+            let withholds = withholds && GUARDS.contains(&type_url);
+            let answer = self
+                .cache
+                .look(type_url, place, |view| subscription.answer(view, withholds).map(|it| (it, view.sequence)));
             if let (Some(answer), sequence) = answer? {
-                self.answers += 1;
-                let nonce = self.answers.to_string();
-                subscription.sent(nonce.clone());
-                self.counters.add(type_url, counts(&answer));
-                return Ok(Some(DeltaDiscoveryResponse {
-                    system_version_info: sequence.to_string(),
-                    resources: answer.resources,
-                    type_url: type_url.as_str().into(),
-                    nonce,
-                    removed_resources: answer.removed,
-                }));
+                return Ok(self.response(type_url, answer, sequence));
+            }
+        }
+        let until = self.subscriptions.get(&TypeUrl::Address).and_then(Subscription::taken);
+        let Some(until) = until else { return Ok(None) };
+        for type_url in GUARDS {
+            let subscription = self.subscriptions.get_mut(&type_url).filter(|it| it.may_be_answered());
+            if let Some(answer) = subscription.and_then(|it| it.release(until)) {
+                return Ok(self.response(type_url, answer, until));
             }
         }
         Ok(None)
+    }
+
+    fn response(&mut self, type_url: TypeUrl, answer: Answer, sequence: u64) -> Option<DeltaDiscoveryResponse> {
+        self.answers += 1;
+        let nonce = self.answers.to_string();
+        self.subscriptions.get_mut(&type_url)?.sent(nonce.clone());
+        self.counters.add(type_url, counts(&answer));
+        Some(DeltaDiscoveryResponse {
+            system_version_info: sequence.to_string(),
+            resources: answer.resources,
+            type_url: type_url.as_str().into(),
+            nonce,
+            removed_resources: answer.removed,
+        })
     }
 }
 

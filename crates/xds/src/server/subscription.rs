@@ -27,6 +27,9 @@ pub(super) struct Subscription {
     known: Known,
     /// The answer that was not acknowledged yet.
     awaited: Option<String>,
+    /// Names of which it is not told yet that they are gone, and up to which place in the order others are to be told
+    /// before.
+    withheld: BTreeMap<Arc<str>, u64>,
 }
 
 /// Versions by name.
@@ -126,13 +129,19 @@ impl Subscription {
         }
     }
 
-    /// What is to be told now; nothing if nothing is.
-    pub(super) fn answer(&mut self, view: &View<'_>) -> Result<Option<Answer>, Status> {
+    /// Up to which place in the order everything was told and taken; nothing while an answer is under way.
+    pub(super) fn taken(&self) -> Option<u64> {
+        self.may_be_answered().then_some(self.told)
+    }
+
+    /// What is to be told now; nothing if nothing is. What is gone may be withheld, to be [released](Self::release).
+    pub(super) fn answer(&mut self, view: &View<'_>, withholds: bool) -> Result<Option<Answer>, Status> {
         let first = match &mut self.wants {
             Wants::Unsaid => return Ok(None),
             Wants::All { told } | Wants::These(These { told, .. }) => !std::mem::replace(told, true),
         };
-        if !first && self.told < view.forgotten {
+        let oldest = self.withheld.values().min().map_or(self.told, |oldest| self.told.min(*oldest));
+        if !first && oldest < view.forgotten {
             return Err(Status::aborted("too far behind: come again with what you hold"));
         }
         let known = std::mem::take(&mut self.known);
@@ -143,8 +152,18 @@ impl Subscription {
             Wants::All { .. } | Wants::Unsaid => everything(view, (!first).then_some(self.told), &asked, &mut found),
         }
         self.told = view.sequence;
+        if withholds {
+            found.withhold(view.sequence, &mut self.withheld);
+        }
         let answer = found.into_answer();
         Ok((first || !answer.is_empty()).then_some(answer))
+    }
+
+    /// What was withheld up to a place in the order; nothing if nothing was.
+    pub(super) fn release(&mut self, until: u64) -> Option<Answer> {
+        let removed: Vec<_> = self.withheld.extract_if(.., |_, since| *since <= until).collect();
+        let removed = removed.into_iter().map(|(name, _)| name.to_string());
+        Some(Answer { resources: Vec::new(), removed: removed.collect() }).filter(|answer| !answer.is_empty())
     }
 }
 
@@ -157,8 +176,8 @@ fn everything(view: &View<'_>, since: Option<u64>, asked: &BTreeSet<Arc<str>>, f
             None => {}
         }
     }
-    let unknown = |name: &&str| view.find(name).is_none();
-    found.known.keys().map(String::as_str).filter(unknown).for_each(|name| found.gone(&name.into()));
+    let is_gone = |name: &&str| view.find(name).is_none() && !view.is_unknown(name);
+    found.known.keys().map(String::as_str).filter(is_gone).for_each(|name| found.gone(&name.into()));
     for name in asked {
         let mut resources = view.find(name).into_iter().chain(view.keyed(name)).peekable();
         if resources.peek().is_none() {
@@ -186,6 +205,18 @@ impl Found<'_> {
 
     pub(super) fn gone(&mut self, name: &Arc<str>) {
         self.answers.insert(Arc::clone(name), None);
+    }
+
+    /// Sets aside what is gone; what has come again is not gone.
+    fn withhold(&mut self, sequence: u64, withheld: &mut BTreeMap<Arc<str>, u64>) {
+        self.answers.retain(|name, resource| {
+            if resource.is_some() {
+                withheld.remove(name);
+            } else {
+                withheld.insert(Arc::clone(name), sequence);
+            }
+            resource.is_some()
+        });
     }
 
     fn into_answer(self) -> Answer {

@@ -30,6 +30,8 @@ pub(crate) fn workload(name: &str, ip: &str, services: &[&str]) -> Workload {
         waypoint_failure: WaypointFailure::default(),
         labels: Arc::default(),
         cluster: "Kubernetes".into(),
+        hostname: None,
+        weight: 1,
     };
     Workload {
         uid: WorkloadUid::new(uid(name)),
@@ -56,6 +58,7 @@ pub(crate) fn service(name: &str, ip: &str) -> Service {
         health_policy: HealthPolicy::default(),
         load_balancing: LoadBalancingMode::default(),
         waypoint: None,
+        canary: None,
         waypoint_failure: WaypointFailure::default(),
         exported_to: None,
     }

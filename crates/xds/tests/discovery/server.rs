@@ -252,27 +252,93 @@ async fn a_node_hears_of_its_own_pods_only() {
     assert_eq!(b.next().await, [format!("-{}", uid("web-1"))]);
 }
 
+fn waypoint(name: &str) -> GatewayKey {
+    GatewayKey { namespace: "shop".into(), name: name.into() }
+}
+
+/// An object `shop/web` for a waypoint.
+fn object(waypoint: &GatewayKey, json: &'static str) -> Entry {
+    let (kind, namespace, name) = ("VirtualService".into(), "shop".into(), "web".into());
+    let (api_version, json) = ("networking.istio.io/v1".into(), json.into());
+    Entry::object(waypoint, &Object { kind, api_version, namespace, name, json })
+}
+
+fn object_name(waypoint: &str) -> String {
+    format!("shop/{waypoint}/VirtualService/shop/web")
+}
+
+fn removed_object(waypoint: &GatewayKey) -> Entry {
+    Entry::removed_object(waypoint, "VirtualService", "shop", "web")
+}
+
 #[tokio::test]
 async fn a_waypoint_hears_of_its_own_objects_only() {
-    let waypoint = |name: &str| GatewayKey { namespace: "shop".into(), name: name.into() };
-    let of = |waypoint: &GatewayKey, json: &'static str| {
-        let (kind, namespace, name) = ("VirtualService".into(), "shop".into(), "web".into());
-        let (api_version, json) = ("networking.istio.io/v1".into(), json.into());
-        Entry::object(waypoint, &Object { kind, api_version, namespace, name, json })
-    };
-    let name = |waypoint: &str| format!("shop/{waypoint}/VirtualService/shop/web");
     let (a, b) = (waypoint("a"), waypoint("b"));
-    let server = Server::synced(vec![of(&a, "1"), of(&b, "1")]).await;
+    let server = Server::synced(vec![object(&a, "1"), object(&b, "1")]).await;
     let mut raw = Raw::open(&server, "waypoint-shop/a").await;
     // Another's objects do not exist.
-    raw.ask(TypeUrl::Object, &["*", &name("b")], &[]).await;
-    assert_eq!(raw.next().await, [format!("-{}", name("b")), name("a")]);
-    server.cache.publish(vec![of(&a, "2"), of(&b, "2")]);
-    assert_eq!(raw.next().await, [name("a")]);
-    server
-        .cache
-        .publish(["a", "b"].map(|it| Entry::removed_object(&waypoint(it), "VirtualService", "shop", "web")).into());
-    assert_eq!(raw.next().await, [format!("-{}", name("a"))]);
+    raw.ask(TypeUrl::Object, &["*", &object_name("b")], &[]).await;
+    assert_eq!(raw.next().await, [object_name("a")]);
+    raw.ask(TypeUrl::Address, &[], &[]).await;
+    assert_eq!(raw.next().await, [""; 0]);
+    assert_eq!(raw.next().await, [format!("-{}", object_name("b"))]);
+    server.cache.publish(vec![object(&a, "2"), object(&b, "2")]);
+    assert_eq!(raw.next().await, [object_name("a")]);
+    server.cache.publish([&a, &b].map(removed_object).into());
+    assert_eq!(raw.next().await, [format!("-{}", object_name("a"))]);
+}
+
+#[tokio::test]
+async fn guards_come_before_addresses_and_go_after_them() {
+    let (a, b) = (waypoint("a"), waypoint("b"));
+    let service = |ip: &str| Entry::service(&service("web", ip));
+    let service_name = key("web").to_string();
+    let server = Server::synced(vec![object(&a, "1"), service("10.1.0.1")]).await;
+    let (mut from, mut to) = (Raw::open(&server, "waypoint-shop/a").await, Raw::open(&server, "waypoint-shop/b").await);
+    for (raw, objects) in [(&mut from, vec![object_name("a")]), (&mut to, vec![])] {
+        for (type_url, expected) in [(TypeUrl::Object, objects), (TypeUrl::Address, vec![service_name.clone()])] {
+            raw.ask(type_url, &[], &[]).await;
+            assert_eq!(raw.next().await, expected);
+        }
+    }
+    // From one waypoint to the other.
+    server.cache.publish(vec![removed_object(&a), object(&b, "1"), service("10.1.0.2")]);
+    let address = from.hear().await;
+    assert_eq!(address.names, [&*service_name]);
+    // Nothing more before that is taken, and what is gone and there again was never gone.
+    server.cache.publish(vec![object(&a, "1")]);
+    let again = from.hear().await;
+    assert_eq!(again.names, [object_name("a")]);
+    from.acknowledge(&again, None).await;
+    server.cache.publish(vec![removed_object(&a)]);
+    from.acknowledge(&address, None).await;
+    assert_eq!(from.next().await, [format!("-{}", object_name("a"))]);
+    assert_eq!([to.next().await, to.next().await], [[object_name("b")], [service_name]]);
+}
+
+#[tokio::test]
+async fn what_went_while_a_waypoint_was_away_goes_after_the_addresses_too() {
+    let (a, web) = (waypoint("a"), key("web").to_string());
+    let mut entries = vec![Entry::service(&service("web", "10.1.0.1"))];
+    entries.push(Entry::unknown_object(&a, "Secret", "shop", "key"));
+    let server = Server::synced(entries).await;
+    let mut raw = Raw::open(&server, "waypoint-shop/a").await;
+    let held = |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), "1".to_owned())).collect();
+    let secret = "shop/a/Secret/shop/key";
+    for (type_url, names) in [(TypeUrl::Object, &[&*object_name("a"), secret][..]), (TypeUrl::Address, &[&*web])] {
+        raw.send(DeltaDiscoveryRequest {
+            type_url: type_url.as_str().into(),
+            initial_resource_versions: held(names),
+            ..Default::default()
+        })
+        .await;
+    }
+    assert_eq!(raw.next().await, [""; 0]);
+    assert_eq!(raw.next().await, [web]);
+    // Of the other object it is not known whether it is gone.
+    assert_eq!(raw.next().await, [format!("-{}", object_name("a"))]);
+    server.cache.publish(vec![Entry::removed_object(&a, "Secret", "shop", "key")]);
+    assert_eq!(raw.next().await, [format!("-{secret}")]);
 }
 
 #[tokio::test]

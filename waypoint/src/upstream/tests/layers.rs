@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use ambit_hbone::{Settings, serve};
 use ambit_l7::{
-    ConnectMethod, ConnectionPool, Credential, CredentialError, CredentialKey, CredentialKind, Credentials, Given,
-    ProxyProtocol, TcpPool, Tls, TlsMode, TrafficPolicy,
+    ConnectionPool, Credential, CredentialError, CredentialKey, CredentialKind, Credentials, Given, ProxyProtocol,
+    TcpPool, Tls, TlsMode, TrafficPolicy,
 };
 use ambit_model::TunnelProtocol;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -200,7 +200,7 @@ fn idle_connections_end() {
 fn another_target_is_asked_for() {
     run(async {
         let server = Server::of(&[HELLO]).await;
-        let connect_through = Some((ConnectMethod::Connect, "db.example".into(), 5432));
+        let connect_through = Some(("db.example".into(), 5432));
         let mesh = Mesh::of(&[server.address], TrafficPolicy { connect_through, ..TrafficPolicy::default() });
         let mut connected = upstream::connect(&mesh.worker, &mesh.plan()).await.unwrap();
         let mut rest = [0; 5];

@@ -88,6 +88,8 @@ pub(super) fn endpoint(index: usize, address: SocketAddr, tunnel_protocol: Tunne
             waypoint_failure: WaypointFailure::default(),
             labels: Arc::default(),
             cluster: "Kubernetes".into(),
+            hostname: None,
+            weight: 1,
         }),
     }
 }
@@ -102,6 +104,7 @@ fn service() -> Service {
         health_policy: HealthPolicy::OnlyHealthy,
         load_balancing: LoadBalancingMode::Unspecified,
         waypoint: None,
+        canary: None,
         waypoint_failure: WaypointFailure::default(),
         exported_to: None,
     }

@@ -17,36 +17,45 @@ const HEADLINE_LOAD: &str = "requests_per_cpu_second_http1_64_connections_10_rou
 #[derive(Debug, Default)]
 pub(super) struct Found {
     measures: Vec<Measure>,
-    failures: BTreeMap<Kind, u64>,
 }
 
 #[derive(Debug, Clone)]
 struct Measure {
     name: String,
     unit: &'static str,
+    /// Of loads without a failure: who refuses requests is fast at it.
     values: BTreeMap<Kind, Vec<f64>>,
+    /// Requests that got no answer, or not the right one; nothing where no requests are counted.
+    failed: BTreeMap<Kind, u64>,
 }
 
 impl Found {
     pub(super) fn add(&mut self, name: &str, unit: &'static str, kind: Kind, value: f64) {
-        let at = self.measures.iter().position(|measure| measure.name == name);
-        let at = at.unwrap_or_else(|| {
-            self.measures.push(Measure { name: name.to_owned(), unit, values: BTreeMap::new() });
+        self.measure(name, unit).values.entry(kind).or_default().push(value);
+    }
+
+    /// A value of a load in which so many requests failed.
+    pub(super) fn add_of_load(&mut self, name: &str, unit: &'static str, (kind, failed): (Kind, u64), value: f64) {
+        *self.measure(name, unit).failed.entry(kind).or_default() += failed;
+        if failed == 0 {
+            self.add(name, unit, kind, value);
+        }
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "found, or pushed just before")]
+    fn measure(&mut self, name: &str, unit: &'static str) -> &mut Measure {
+        let known = self.measures.iter().position(|measure| measure.name == name);
+        let at = known.unwrap_or_else(|| {
+            let (values, failed) = Default::default();
+            self.measures.push(Measure { name: name.to_owned(), unit, values, failed });
             self.measures.len() - 1
         });
-        if let Some(measure) = self.measures.get_mut(at) {
-            measure.values.entry(kind).or_default().push(value);
-        }
+        &mut self.measures[at]
     }
 
     /// The newest value.
     pub(super) fn last(&self, name: &str, kind: Kind) -> Option<f64> {
         self.measures.iter().find(|measure| measure.name == name)?.values.get(&kind)?.last().copied()
-    }
-
-    /// Counts requests that got no answer, or not the right one.
-    pub(super) fn failed(&mut self, kind: Kind, count: u64) {
-        *self.failures.entry(kind).or_default() += count;
     }
 
     fn measures(&self) -> impl Iterator<Item = Measure> {
@@ -61,11 +70,12 @@ impl Found {
         writeln!(out, "{:<64}{:>6}{:>12}{:>12}{:>8}", "measure", "unit", "envoy", "waypoint", "ratio")?;
         for measure in self.measures() {
             let [envoy, waypoint] = Kind::ALL.map(|kind| measure.median(kind).unwrap_or(f64::NAN));
-            let Measure { name, unit, .. } = measure;
-            writeln!(out, "{name:<64}{unit:>6}{envoy:>12.1}{waypoint:>12.1}{:>8.2}", waypoint / envoy)?;
-        }
-        for (kind, count) in self.failures.iter().filter(|(_, count)| **count > 0) {
-            writeln!(out, "{kind:?}: {count} requests failed: its figures do not count")?;
+            let Measure { name, unit, failed, .. } = measure;
+            write!(out, "{name:<64}{unit:>6}{envoy:>12.1}{waypoint:>12.1}{:>8.2}", waypoint / envoy)?;
+            for (kind, count) in failed.iter().filter(|(_, count)| **count > 0) {
+                write!(out, "  {kind:?}: {count} requests failed, those loads do not count")?;
+            }
+            writeln!(out)?;
         }
         Ok(())
     }
@@ -76,8 +86,11 @@ impl Found {
             let [envoy, waypoint] = Kind::ALL.map(|kind| measure.median(kind));
             let [of_envoy, of_waypoint] = Kind::ALL.map(|kind| measure.values.get(&kind));
             let samples = json!({"envoy": of_envoy, "waypoint": of_waypoint});
+            let [by_envoy, by_waypoint] = Kind::ALL.map(|kind| measure.failed.get(&kind));
+            let failed = json!({"envoy": by_envoy, "waypoint": by_waypoint});
             json!({
-                "name": measure.name, "unit": measure.unit, "envoy": envoy, "waypoint": waypoint, "samples": samples,
+                "name": measure.name, "unit": measure.unit, "envoy": envoy, "waypoint": waypoint,
+                "failed_requests": failed, "samples": samples,
             })
         };
         self.measures().map(describe).collect()
@@ -107,5 +120,17 @@ mod tests {
         assert_eq!((&measures[0]["name"], &measures[0]["envoy"]), (&json!(HEADLINE), &json!(2.0)));
         assert_eq!((&measures[2]["name"], &measures[2]["envoy"]), (&json!("memory"), &Value::Null));
         assert_eq!(measures[2]["waypoint"], 7.0);
+    }
+
+    #[test]
+    fn a_load_with_failures_is_told_and_does_not_count() {
+        let mut found = Found::default();
+        for (kind, failed, value) in [(Kind::Waypoint, 0, 1.0), (Kind::Waypoint, 3, 9.0), (Kind::Envoy, 2, 9.0)] {
+            found.add_of_load("rate", "1/s", (kind, failed), value);
+        }
+        let json = &found.json()[0];
+        assert_eq!((&json["waypoint"], &json["envoy"]), (&json!(1.0), &Value::Null));
+        assert_eq!(json["failed_requests"], json!({"envoy": 2, "waypoint": 3}));
+        assert_eq!(found.last("rate", Kind::Envoy), None);
     }
 }

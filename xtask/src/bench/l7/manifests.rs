@@ -65,13 +65,19 @@ pub(super) fn mesh(out: Out) -> String {
     objects.iter().fold(String::new(), |text, object| text + &format!("{object}\n---\n"))
 }
 
-/// One VirtualService; the first path of the last of its rules is `last`.
-pub(super) fn routes(count: u32, last: &str) -> String {
-    let mut text = String::from(
-        "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: web, namespace: shop}\n\
+/// VirtualServices of so many rules each; the path of the last rule of the last one is `last`.
+pub(super) fn routes(count: u32, rules_each: usize, last: &str) -> Vec<String> {
+    let all: Vec<_> = prefixes(count, last).collect();
+    let objects = all.chunks(rules_each).enumerate();
+    objects.map(|(number, prefixes)| virtual_service(&format!("web-{number}"), prefixes)).collect()
+}
+
+fn virtual_service(name: &str, prefixes: &[String]) -> String {
+    let mut text = format!(
+        "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: {name}, namespace: shop}}\n\
          spec:\n  hosts: [web]\n  http:\n",
     );
-    for prefix in prefixes(count, last) {
+    for prefix in prefixes {
         // Writing to a string does not fail.
         writeln!(text, "  - match: [{{uri: {{prefix: {prefix}}}}}]\n    route: [{{destination: {{host: web}}}}]").ok();
     }

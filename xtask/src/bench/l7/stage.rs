@@ -35,11 +35,26 @@ impl Out {
     }
 }
 
+/// What is set up.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scene {
+    pub(super) routes: u32,
+    /// How many of them are in one object of the waypoint's, and so in one file.
+    pub(super) rules_each: usize,
+    pub(super) out: Out,
+}
+
+impl Scene {
+    /// As many rules in an object as an HTTPRoute may have.
+    pub(super) fn new(routes: u32, out: Out) -> Self {
+        Self { routes, rules_each: 16, out }
+    }
+}
+
 /// Everything that runs; ended when dropped.
 #[derive(Debug)]
 pub(super) struct Stage {
-    pub(super) routes: u32,
-    pub(super) out: Out,
+    pub(super) scene: Scene,
     ends: Ends,
     contenders: Vec<Contender>,
     _server: Process,
@@ -56,7 +71,7 @@ struct Place {
 
 impl Stage {
     /// Sets everything up and sees that each contender answers.
-    pub(super) fn set(programs: &Programs, routes: u32, out: Out) -> Result<Self> {
+    pub(super) fn set(programs: &Programs, scene: Scene) -> Result<Self> {
         let folder = std::env::temp_dir().join(format!("ambit-bench-l7-{}", std::process::id()));
         let state = folder.join("state");
         for part in ["state", "config", "envoy", "new"] {
@@ -64,20 +79,20 @@ impl Stage {
         }
         let netns = namespace()?;
         let place = Place { netns: netns.clone(), folder: folder.clone() };
-        let waypoint = waypoint(programs, &netns, &folder, (routes, out))?;
+        let waypoint = waypoint(programs, &netns, &folder, scene)?;
         wait_ready(&netns, &waypoint)?;
         // The waypoint has made the mesh's authority by now.
         let server = Process::start(programs.ends.server(&netns, &state, SERVER), &folder, "server")?;
         wait_listening(&netns, 8080)?;
         let identity = "spiffe://cluster.local/ns/shop/sa/waypoint";
         programs.ends.certificate(&state, &folder.join("envoy"), identity)?;
-        let envoy = envoy::start(&programs.envoy, &netns, &folder.join("envoy"), (routes, out))?;
+        let envoy = envoy::start(&programs.envoy, &netns, &folder.join("envoy"), (scene.routes, scene.out))?;
         wait_ready(&netns, &envoy)?;
         let (contenders, ends) = (vec![envoy, waypoint], programs.ends.clone());
-        let stage = Self { routes, out, ends, contenders, _server: server, place };
+        let stage = Self { scene, ends, contenders, _server: server, place };
         for contender in &stage.contenders {
             for speak in Speak::ALL {
-                let load = Load { speak, connections: 1, routes, seconds: 0.1, rate: None };
+                let load = Load { speak, connections: 1, routes: scene.routes, seconds: 0.1, rate: None };
                 let works = || format!("{:?} does not work: {}", contender.kind, contender.process.errors());
                 stage.put(&load, contender).with_context(works)?;
             }
@@ -99,9 +114,10 @@ impl Stage {
     /// Changes the last route of all, and gives the milliseconds until the first request on it is answered.
     pub(super) fn change(&self, contender: &Contender, round: u32) -> Result<f64> {
         let last = format!("changed{round}");
+        let Scene { routes, rules_each, .. } = self.scene;
         let text = match contender.kind {
-            Kind::Waypoint => manifests::routes(self.routes, &last),
-            Kind::Envoy => envoy::routes(80, self.routes, &last).to_string(),
+            Kind::Waypoint => manifests::routes(routes, rules_each, &last).pop().context("no routes")?,
+            Kind::Envoy => envoy::routes(80, routes, &last).to_string(),
         };
         let new = self.place.folder.join("new/routes");
         fs::write(&new, text)?;
@@ -120,11 +136,14 @@ impl Drop for Place {
     }
 }
 
-fn waypoint(programs: &Programs, netns: &Netns, folder: &Path, (routes, out): (u32, Out)) -> Result<Contender> {
+fn waypoint(programs: &Programs, netns: &Netns, folder: &Path, scene: Scene) -> Result<Contender> {
     let config = folder.join("config");
-    let file = config.join("routes.yaml");
-    fs::write(config.join("mesh.yaml"), manifests::mesh(out))?;
-    fs::write(&file, manifests::routes(routes, "last"))?;
+    fs::write(config.join("mesh.yaml"), manifests::mesh(scene.out))?;
+    let mut file = PathBuf::new();
+    for (number, text) in manifests::routes(scene.routes, scene.rules_each, "last").iter().enumerate() {
+        file = config.join(format!("routes-{number}.yaml"));
+        fs::write(&file, text)?;
+    }
     let address = Kind::Waypoint.address().to_string();
     let mut command = netns.command(&programs.waypoint);
     command.arg("--config").arg(&config).arg("--state").arg(folder.join("state"));

@@ -1,8 +1,9 @@
 use std::sync::Arc;
 
 use ambit_l7::{Condition, HttpAuthorization, HttpAuthorizationAction, HttpAuthorizationRule, PathPattern};
+use ambit_model::AppProtocol;
 
-use crate::l7::fixtures::{Mesh, REVIEWS, object, patterns, said};
+use crate::l7::fixtures::{Mesh, REVIEWS, object, patterns, said, service};
 
 fn policy(name: &str, spec: &str) -> String {
     object("AuthorizationPolicy", name, spec)
@@ -234,9 +235,17 @@ fn actions_and_providers() {
     headersToDownstreamOnDeny: [f]
     headersToDownstreamOnAllow: [g]",
     ));
-    assert!(said(&delta)[0].contains("no service has the host \"opa.ext.svc.cluster.local\""), "{delta:?}");
-    let delta = mesh.put_service(&crate::l7::fixtures::service("ext/opa.ext.svc.cluster.local", &[8181], false));
-    assert!(said(&delta).is_empty() && delta.services.len() == 1, "{delta:?}");
+    let bytes =
+        "warning spec.provider: connections to reviews.shop.svc.cluster.local at [9080] that are no HTTP are denied";
+    let [no_http, no_service] = &said(&delta)[..] else { panic!("{delta:?}") };
+    assert!(no_http.starts_with(bytes), "{no_http}");
+    assert!(no_service.contains("no service has the host \"opa.ext.svc.cluster.local\""), "{no_service}");
+    let delta = mesh.put_service(&service("ext/opa.ext.svc.cluster.local", &[8181], false));
+    let [no_http] = &said(&delta)[..] else { panic!("{delta:?}") };
+    assert!(no_http.starts_with(bytes) && delta.services.len() == 1, "{delta:?}");
+    let mut http = (*service(REVIEWS, &[9080], true)).clone();
+    http.ports[0].app_protocol = AppProtocol::Http11;
+    assert!(said(&mesh.put_service(&Arc::new(http))).is_empty(), "its ports speak HTTP");
     let rules = mesh.rules(REVIEWS);
     let HttpAuthorizationAction::Custom(authorizer) = &rules.authorization[0].action else { panic!("{rules:?}") };
     let shown = format!("{} {} {:?} {}", authorizer.service, authorizer.port, authorizer.timeout, authorizer.fail_open);

@@ -1,8 +1,9 @@
 //! A traffic policy, and what it inherits.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use ambit_l7::{ConnectMethod, ProxyProtocol, RetryBudget, TrafficPolicy};
+use ambit_l7::{Nearness, ProxyProtocol, RetryBudget, TrafficPolicy};
 use ambit_resources::destination_rule::{self as written, ClientTls, ConnectionPool, LoadBalancer, OutlierDetection};
 
 use super::{load_balancer, outliers, pool, tls};
@@ -61,6 +62,7 @@ impl<'a> Layer<'a> {
         TrafficPolicy {
             load_balancing: balancer.map(|written| load_balancer::choice(written, &balancing, cx)).unwrap_or_default(),
             locality: load_balancer::locality(balancer, outliers.is_some(), &balancing, cx),
+            nearness: Nearness::default(),
             warmup: balancer.and_then(|written| load_balancer::warmup(written, &balancing, cx)),
             pool: self
                 .connection_pool
@@ -73,7 +75,7 @@ impl<'a> Layer<'a> {
                 written::ProxyProtocolVersion::V2 => ProxyProtocol::V2,
             }),
             retry_budget: self.retry_budget.map(retry_budget),
-            connect_through: self.tunnel.and_then(|written| tunnel(written, &at.field("tunnel"), cx)),
+            connect_through: self.tunnel.map(|written| tunnel(written, &at.field("tunnel"), cx)),
         }
     }
 }
@@ -103,23 +105,23 @@ pub(super) fn check(policy: &written::TrafficPolicy, at: &At<'_>, cx: &mut Cx<'_
     }
 }
 
-fn tunnel(tunnel: &written::Tunnel, at: &At<'_>, cx: &mut Cx<'_>) -> Option<(ConnectMethod, std::sync::Arc<str>, u16)> {
-    let method = match tunnel.protocol.as_str() {
-        "" | "CONNECT" => ConnectMethod::Connect,
-        "POST" => ConnectMethod::Post,
-        other => {
-            let value = other.to_owned();
-            cx.error(&at.field("protocol"), L7Problem::Value { value, expected: "CONNECT or POST" });
-            return None;
+fn tunnel(tunnel: &written::Tunnel, at: &At<'_>, cx: &mut Cx<'_>) -> (Arc<str>, u16) {
+    let at_protocol = at.field("protocol");
+    match tunnel.protocol.as_str() {
+        "" | "CONNECT" => {}
+        "POST" => {
+            let reason = "bytes would have to travel in chunks of HTTP; CONNECT is";
+            cx.error(&at_protocol, L7Problem::Unsupported { reason });
         }
-    };
+        other => cx.error(&at_protocol, L7Problem::Value { value: other.to_owned(), expected: "CONNECT" }),
+    }
     if tunnel.target_host.is_empty() {
         cx.error(&at.field("targetHost"), L7Problem::Required { what: "the host to be asked for" });
     }
     if tunnel.target_port == 0 {
         cx.error(&at.field("targetPort"), L7Problem::Required { what: "the port to be asked for" });
     }
-    Some((method, tunnel.target_host.as_str().into(), tunnel.target_port))
+    (tunnel.target_host.as_str().into(), tunnel.target_port)
 }
 
 fn retry_budget(budget: &written::RetryBudget) -> RetryBudget {

@@ -159,6 +159,35 @@ fn a_limit_follows_the_routes_it_hangs_on() {
 }
 
 #[test]
+fn a_section_that_is_not_there_is_said_as_long_as_the_route_is_there() {
+    let mut mesh = Mesh::new();
+    let route = |host: &str, name: &str| {
+        let http = format!("http: [{{name: {name}, route: [{{destination: {{host: reviews}}}}]}}]");
+        object("VirtualService", "shop/routes", &format!("hosts: [{host}]\n{http}"))
+    };
+    let routes = || ambit_resources::ObjectId {
+        kind: ambit_resources::Kind::VirtualService,
+        namespace: "shop".into(),
+        name: "routes".into(),
+    };
+    let target = "{kind: VirtualService, group: networking.istio.io, name: routes, sectionName: pay}";
+    let missing = |service: &str| {
+        format!("warning spec.targetRefs: {service}.shop.svc.cluster.local has no \"pay\": nothing of it is limited")
+    };
+    let limit = policy(&format!("targetRefs: [{target}]\nrules: [{{name: a, local: {{requests: 1, per: 1s}}}}]"));
+    assert_eq!(said(&mesh.put(&limit)), [""; 0]);
+    assert_eq!(said(&mesh.put(&route("reviews", "other"))), [missing("reviews")]);
+    assert_eq!(said(&mesh.put(&route("ratings", "other"))), [missing("ratings")]);
+    // All that was to be said of the limit is said no more.
+    let unsaid = |delta: &crate::l7::L7Delta| matches!(&delta.issues[..], [(_, issues)] if issues.is_empty());
+    assert!(unsaid(&mesh.put(&route("ratings", "pay"))));
+    assert_eq!(said(&mesh.put(&route("ratings", "other"))), [missing("ratings")]);
+    assert!(unsaid(&mesh.remove(routes())));
+    mesh.put(&route("ratings", "other"));
+    assert!(unsaid(&mesh.remove_service(RATINGS)));
+}
+
+#[test]
 fn the_service_that_counts_is_looked_up_and_missed_aloud() {
     let mut mesh = Mesh::new();
     let spec = "targetRefs: [{kind: Service, name: reviews}]\nglobal: {host: counts.other, port: 8081, domain: shop, failureMode: Allow}

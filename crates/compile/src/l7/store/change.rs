@@ -265,8 +265,12 @@ impl L7Store {
         if self.mesh == mesh {
             return;
         }
-        if std::mem::replace(&mut self.mesh, mesh).reporting != self.mesh.reporting {
+        let before = std::mem::replace(&mut self.mesh, mesh);
+        if before.reporting != self.mesh.reporting {
             self.mark_target(&Target::Waypoint);
+        }
+        if before.exports != self.mesh.exports {
+            self.look_everywhere();
         }
         let paths = self.mesh.path_normalization;
         if std::mem::replace(&mut self.config.path_normalization, paths) != paths {
@@ -277,8 +281,17 @@ impl L7Store {
             self.config.retry = Some(Arc::new(retry.clone()));
             self.marked.default = true;
         }
+        self.place_anew();
         let asking: Vec<_> = self.index.with_provider.iter().cloned().collect();
         asking.iter().for_each(|id| self.mark_routes(id));
+    }
+
+    /// Whatever does not say who sees it may be seen by others.
+    fn look_everywhere(&mut self) {
+        self.marked.traffic.extend(self.directory.services().map(|service| service.key.clone()));
+        self.mark_target(&Target::Waypoint);
+        let routes: Vec<_> = self.routed.keys().cloned().collect();
+        routes.iter().for_each(|id| self.stale(id));
     }
 
     /// A service came, changed or went.
@@ -316,9 +329,9 @@ impl L7Store {
     /// Whether a service is bound to this waypoint.
     fn serves(&self, service: &Service) -> bool {
         let waypoint = &self.options.waypoint;
-        let Some(bound) = service.waypoint.as_ref().and_then(|waypoint| waypoint.service()) else { return false };
         let own = || format!("{}.{}.svc.{}", waypoint.name, waypoint.namespace, self.options.cluster_domain);
-        bound.namespace == waypoint.namespace && *bound.hostname == *own()
+        let mut bound = service.waypoints().filter_map(|waypoint| waypoint.service());
+        bound.any(|bound| bound.namespace == waypoint.namespace && *bound.hostname == *own())
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use ambit_l7::{ServiceRules, Traffic};
 use ambit_model::{Service, ServiceKey};
+use ambit_resources::mesh_config::GatewayTopology;
 use ambit_resources::{Kind, ObjectId};
 
 use super::L7Store;
@@ -17,6 +18,7 @@ use crate::l7::gateway_api::{
     Attached, BackendTls, Known, Merged, Route, RouteProblem, RouteStatus, ServiceParent, merge, secured, why_refused,
 };
 use crate::l7::targets::{Target, targets_of};
+use crate::l7::topology;
 
 /// Ports that routes did not get, since another kind has them.
 pub(super) type Lost = BTreeMap<ObjectId, BTreeMap<u16, Kind>>;
@@ -80,13 +82,33 @@ impl L7Store {
     pub(super) fn admit(&mut self, id: &ObjectId, admits: Option<Admits>) {
         match (id.kind, admits) {
             (Kind::ReferenceGrant, None) => self.admission.grant(id, None),
-            (Kind::Gateway, None) => self.admission.listen(None),
+            (Kind::Gateway, None) => {
+                self.admission.listen(None);
+                self.place(None);
+            }
             (_, None) => self.admission.label(&id.name, None),
             (_, Some(Admits::Grant(grant))) => self.admission.grant(id, Some(grant)),
-            (_, Some(Admits::Listeners(listeners))) => self.admission.listen(Some(listeners)),
+            (_, Some(Admits::Gateway(listeners, topology))) => {
+                self.admission.listen(Some(listeners));
+                self.place(Some(topology));
+            }
             (_, Some(Admits::Namespace(metadata))) => self.admission.label(&id.name, Some(&metadata)),
         }
         self.admission_changed();
+    }
+
+    /// What the waypoint's Gateway says of what stands before it is otherwise than before.
+    fn place(&mut self, topology: Option<GatewayTopology>) {
+        self.gateway = topology.unwrap_or_default();
+        self.place_anew();
+    }
+
+    /// The same for what either the Gateway or the mesh configuration says of it.
+    pub(super) fn place_anew(&mut self) {
+        let topology = topology::merge(&self.gateway, &self.mesh.topology);
+        if std::mem::replace(&mut self.config.topology, topology) != topology {
+            self.marked.default = true;
+        }
     }
 
     /// Marks how the services are used that a policy is for.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use ambit_resources::mesh_config::GatewayTopology;
 use ambit_resources::{Metadata, Object, Origin, Timestamp};
 
 use crate::l7::authorization::Policy;
@@ -15,6 +16,7 @@ use crate::l7::rate_limit::Limits;
 use crate::l7::request_authentication::Tokens;
 use crate::l7::targets::{Target, targets};
 use crate::l7::telemetry::Telemetry;
+use crate::l7::topology;
 use crate::l7::virtual_service::VirtualService;
 
 /// An object in force, and where it is written.
@@ -65,7 +67,7 @@ pub(super) struct Prepared {
 /// Who is admitted to what.
 pub(super) enum Admits {
     Grant(Grant),
-    Listeners(Listeners),
+    Gateway(Listeners, GatewayTopology),
     Namespace(Metadata),
 }
 
@@ -102,7 +104,7 @@ pub(super) fn prepare(object: &Object, cx: &mut Cx<'_>) -> Prepared {
             (Some(&of.metadata), Some(Meaning::Admits))
         }
         Object::Gateway(of) if is_waypoint(cx) => {
-            admits = Some(Admits::Listeners(Listeners::prepare(&of.spec)));
+            admits = Some(Admits::Gateway(Listeners::prepare(&of.spec), topology::of_gateway(of, cx)));
             (Some(&of.metadata), Some(Meaning::Admits))
         }
         Object::Namespace(of) => {

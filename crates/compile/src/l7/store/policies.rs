@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use ambit_l7::{AttachedLimit, ExternalAuthorizer, HttpAuthorization, LimitScope, RateLimit, ServiceRules};
-use ambit_model::Service;
+use ambit_l7::{
+    AttachedLimit, AuthorizerProtocol, ExternalAuthorizer, HttpAuthorization, HttpAuthorizationAction, LimitScope,
+    Operation, RateLimit, ServiceRules,
+};
+use ambit_model::{AppProtocol, Service, ServicePort};
 use ambit_resources::ObjectId;
 
 use super::L7Store;
@@ -21,7 +24,13 @@ impl L7Store {
         match self.objects.get(id).map(|held| &held.means) {
             Some(Meaning::Limits(_)) => self.add_limits(id, service, rules),
             Some(Meaning::Tokens(tokens)) => rules.jwt.extend(tokens.rules.iter().cloned()),
-            Some(Meaning::Policy(_)) => rules.authorization.extend(self.authorization(id)),
+            Some(Meaning::Policy(_)) => {
+                let policy = self.authorization(id);
+                if let (Some(policy), Some(service)) = (&policy, service) {
+                    self.say_of_bytes(id, policy, service);
+                }
+                rules.authorization.extend(policy);
+            }
             _ => {}
         }
     }
@@ -39,6 +48,9 @@ impl L7Store {
                     cx.warning(&At::SPEC.field("targetRefs"), L7Problem::NoSuchSection { target, name });
                 }
                 let issues = cx.findings.issues;
+                if !issues.is_empty() {
+                    self.misplaced.entry(service.key.clone()).or_default().insert(id.clone());
+                }
                 self.issues.for_reason(id, Reason::Service(service.key.clone()), issues);
                 scopes
             }
@@ -89,6 +101,32 @@ impl L7Store {
         self.issues.for_reason(id, Reason::Provider, issues);
         self.authorizations.insert(id.clone(), Arc::clone(&made));
         Some(made)
+    }
+
+    /// Says where a policy denies connections that are no HTTP, since whom it would ask can be asked about requests only.
+    fn say_of_bytes(&mut self, id: &ObjectId, policy: &HttpAuthorization, service: &Service) {
+        let HttpAuthorizationAction::Custom(authorizer) = &policy.action else { return };
+        if policy.dry_run || !matches!(authorizer.protocol, AuthorizerProtocol::Http(_)) {
+            return;
+        }
+        let may_be_bytes = |port: &&ServicePort| {
+            matches!(port.app_protocol, AppProtocol::Tcp | AppProtocol::Tls | AppProtocol::Unknown)
+        };
+        let is_about = |port: u16, operation: &Operation| {
+            (operation.ports.is_empty() || operation.ports.contains(&port)) && !operation.not_ports.contains(&port)
+        };
+        let asks = |port: &&ServicePort| {
+            let mut rules = policy.rules.iter();
+            rules.any(|rule| rule.to.is_empty() || rule.to.iter().any(|operation| is_about(port.port, operation)))
+        };
+        let ports: Vec<_> = service.ports.iter().filter(may_be_bytes).filter(asks).map(|port| port.port).collect();
+        let Some(Held { origin, .. }) = self.objects.get(id).filter(|_| !ports.is_empty()) else { return };
+        let mut cx = Cx::of(origin, &self.options, &mut self.expressions);
+        let host = Arc::clone(&service.key.hostname);
+        cx.warning(&At::SPEC.field("provider"), L7Problem::DeniesBytes { host, ports });
+        let issues = cx.findings.issues;
+        self.misplaced.entry(service.key.clone()).or_default().insert(id.clone());
+        self.issues.for_reason(id, Reason::Service(service.key.clone()), issues);
     }
 
     fn authorizer(&self, policy: &Policy) -> (Option<ExternalAuthorizer>, Option<L7Problem>) {

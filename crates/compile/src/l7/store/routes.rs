@@ -81,7 +81,8 @@ impl L7Store {
                 let Some(Held { origin, means: Meaning::VirtualService(of), .. }) = self.objects.get(&id) else {
                     continue;
                 };
-                if of.is_seen(&id.namespace, namespace, &self.options.waypoint.namespace) {
+                let default = &self.mesh.exports.virtual_services;
+                if of.is_seen(&id.namespace, namespace, &self.options.waypoint.namespace, default) {
                     in_force.push(id);
                 } else if !pattern.is_wildcard() {
                     let mut cx = Cx::of(origin, &self.options, &mut self.expressions);
@@ -107,7 +108,8 @@ impl L7Store {
         let held = self.objects.get(id)?;
         let delegates = |id: &ObjectId| delegate(self.objects.get(id)?);
         let last = before.map(|routed| &*routed.rules);
-        let with = LookUp { service, directory: &self.directory, before: last, delegates: &delegates };
+        let exports = &*self.mesh.exports.virtual_services;
+        let with = LookUp { service, directory: &self.directory, before: last, delegates: &delegates, exports };
         let mut cx = Cx::of(&held.origin, &self.options, &mut self.expressions);
         let mut rules = match &held.means {
             Meaning::VirtualService(of) => of.rules(&with, &mut cx),

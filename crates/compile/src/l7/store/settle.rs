@@ -8,6 +8,7 @@ use ambit_resources::ObjectId;
 
 use super::held::Meaning;
 use super::index::Ordered;
+use super::issues::Reason;
 use super::{L7Delta, L7Store, Marked};
 use crate::l7::targets::{Target, targets_of};
 
@@ -52,6 +53,10 @@ impl L7Store {
 
     /// Says whether anything is otherwise than before.
     fn compile_service(&mut self, key: &ServiceKey) -> bool {
+        // Said again below, unless the limit has nothing to do with the service any more.
+        for id in self.misplaced.remove(key).unwrap_or_default() {
+            self.issues.for_reason(&id, Reason::Service(key.clone()), Vec::new());
+        }
         let service = self.bound.contains(key).then(|| self.directory.service(key).cloned()).flatten();
         let Some(service) = service else {
             self.unroute(key);

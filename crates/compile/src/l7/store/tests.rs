@@ -139,6 +139,33 @@ fn the_mesh_says_what_is_tried_again() {
 }
 
 #[test]
+fn the_mesh_says_who_sees_what_does_not_say_so() {
+    let mut mesh = Mesh::new();
+    mesh.put(&virtual_service("shop/main", "hosts: [reviews]\nhttp: [{delegate: {name: part, namespace: far}}]"));
+    mesh.put(&object("VirtualService", "far/part", "http: [{route: [{destination: {host: reviews.shop}}]}]"));
+    mesh.put(&object(
+        "DestinationRule",
+        "istio-system/all",
+        "host: reviews.shop.svc.cluster.local\ntrafficPolicy: {loadBalancer: {simple: RANDOM}}",
+    ));
+    for (config, routed, ruled) in [
+        ("{}", true, true),
+        ("defaultVirtualServiceExportTo: [.]", false, true),
+        ("defaultDestinationRuleExportTo: [.]", true, false),
+        ("{defaultDestinationRuleExportTo: [shop], defaultVirtualServiceExportTo: [shop]}", true, true),
+        ("{defaultDestinationRuleExportTo: ['~'], defaultServiceExportTo: [.]}", true, false),
+    ] {
+        mesh.put(&object("MeshConfig", "istio-system/default", config));
+        let found = (!routes(&mesh, REVIEWS).is_empty(), mesh.config().traffic.contains_key(&key(REVIEWS)));
+        assert_eq!(found, (routed, ruled), "{config}");
+    }
+    mesh.remove(ObjectId { kind: Kind::MeshConfig, namespace: "istio-system".into(), name: "default".into() });
+    assert!(mesh.config().traffic.contains_key(&key(REVIEWS)));
+    let delta = mesh.put(&object("MeshConfig", "istio-system/default", "defaultServiceExportTo: ['A']"));
+    assert!(said(&delta)[0].contains("spec.defaultServiceExportTo[0]"), "{delta:?}");
+}
+
+#[test]
 fn the_mesh_says_what_becomes_of_paths() {
     use ambit_l7::PathNormalization::{Base, DecodeAndMergeSlashes, MergeSlashes, None};
     let mut mesh = Mesh::new();

@@ -13,6 +13,7 @@ use super::issues::Reason;
 use crate::l7::cx::Cx;
 use crate::l7::destination_rule::{DestinationRule, hidden, merge};
 use crate::l7::hosts::patterns_of;
+use crate::l7::own_wish::with_own_wish;
 
 /// What rules mean together: a rule for all hosts of a namespace is compiled once, not once for each.
 #[derive(Debug, Default)]
@@ -35,7 +36,7 @@ impl L7Store {
         let service = self.directory.service(key).cloned();
         let now = service.and_then(|service| {
             let traffic = self.traffic(&self.destination_rules(&service));
-            self.secured(&service, traffic)
+            with_own_wish(self.secured(&service, traffic), &service)
         });
         match now {
             Some(now) if self.config.traffic.get(key) == Some(&now) => false,
@@ -50,10 +51,11 @@ impl L7Store {
     /// The rules in force for a service, the oldest first. See [`crate::l7::destination_rule`].
     fn destination_rules(&self, service: &Service) -> Vec<ObjectId> {
         let own = &service.key.namespace;
+        let default = &self.mesh.exports.destination_rules;
         let namespaces = [&self.options.waypoint.namespace, own, &self.options.root_namespace];
         let seen = |id: &&ObjectId| {
             let rule = self.destination_rule(id);
-            rule.is_some_and(|(rule, _)| rule.is_seen(&id.namespace, own, &self.options))
+            rule.is_some_and(|(rule, _)| rule.is_seen(&id.namespace, own, default, &self.options))
         };
         for namespace in namespaces {
             for pattern in patterns_of(&service.key.hostname) {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ambit_l7::telemetry as l7;
-use ambit_l7::telemetry::{AccessLogging, MetricChange, MetricChanges, ReportedMetric};
+use ambit_l7::telemetry::{AccessLogging, Expression, MetricChange, MetricChanges, ReportedMetric};
 
 use super::provider::Reporting;
 use super::{Logging, Metrics, Telemetry, Tracing};
@@ -15,7 +15,7 @@ pub(crate) fn merge(levels: &[&Telemetry], mesh: &Reporting) -> Option<Arc<l7::T
     let merged = l7::Telemetry {
         logs: logs(levels.iter().map(|level| &level.logs[..]), mesh),
         tracing: tracing(levels.iter().flat_map(|level| &level.tracing), mesh),
-        metrics: metrics(levels.iter().flat_map(|level| &level.metrics), mesh),
+        metrics: metrics(levels.iter().map(|level| &level.metrics[..]), mesh),
     };
     (merged != l7::Telemetry::default()).then(|| Arc::new(merged))
 }
@@ -32,20 +32,31 @@ fn logs<'t>(levels: impl Iterator<Item = &'t [Logging]> + Clone, mesh: &Reportin
     let narrowest = levels.clone().map(named).filter(|names| !names.is_empty()).last();
     let in_scope = narrowest.unwrap_or_else(|| defaults(mesh));
     let mut before = defaults(mesh);
-    let mut told = BTreeMap::new();
+    let mut told = BTreeMap::<_, Told<'_>>::new();
     for part in levels.flatten() {
         if !part.providers.is_empty() {
             before.clone_from(&part.providers);
         }
         for name in before.iter().filter(|name| in_scope.contains(name)) {
-            if part.disabled == Some(true) {
-                told.remove(name);
-            } else if let Some(sink) = mesh.sinks.get(name) {
-                told.insert(name.clone(), AccessLogging { sink: Arc::clone(sink), filter: part.filter.clone() });
-            }
+            let told = told.entry(name.clone()).or_default();
+            // Whoever names somebody wants it told.
+            let named = (!part.providers.is_empty()).then_some(false);
+            told.disabled = part.disabled.or(named).unwrap_or(told.disabled);
+            told.filter = part.filter.as_ref().or(told.filter);
         }
     }
-    Some(told.into_values().collect())
+    let told = told.into_iter().filter(|(_, told)| !told.disabled);
+    let logging = |(name, told): (String, Told<'_>)| {
+        Some(AccessLogging { sink: Arc::clone(mesh.sinks.get(&name)?), filter: told.filter.cloned() })
+    };
+    Some(told.filter_map(logging).collect())
+}
+
+/// What was said last of one who is told.
+#[derive(Default)]
+struct Told<'t> {
+    disabled: bool,
+    filter: Option<&'t Arc<Expression>>,
 }
 
 /// Who is told where no object names anybody: without a word, the waypoint's own output.
@@ -84,14 +95,18 @@ fn tracing<'t>(parts: impl Iterator<Item = &'t Tracing>, mesh: &Reporting) -> Op
     })
 }
 
-fn metrics<'t>(parts: impl Iterator<Item = &'t Metrics>, mesh: &Reporting) -> MetricChanges {
+/// The narrowest level that names any providers decides whether anybody is told; changes count where those they are for
+/// ask for metrics.
+fn metrics<'t>(levels: impl Iterator<Item = &'t [Metrics]> + Clone, mesh: &Reporting) -> MetricChanges {
     let mut changes = MetricChanges::new();
-    let mut providers = &mesh.default_metrics;
-    for part in parts {
+    let is_scraped =
+        |providers: &[String]| providers.is_empty() || providers.iter().any(|name| mesh.scraped.contains(name));
+    let mut before = &mesh.default_metrics;
+    for part in levels.clone().flatten() {
         if !part.providers.is_empty() {
-            providers = &part.providers;
+            before = &part.providers;
         }
-        for overriding in &part.overrides {
+        for overriding in part.overrides.iter().filter(|_| is_scraped(before)) {
             for metric in &overriding.of {
                 let change: &mut MetricChange = changes.entry(*metric).or_default();
                 change.disabled = overriding.disabled.unwrap_or(change.disabled);
@@ -99,7 +114,9 @@ fn metrics<'t>(parts: impl Iterator<Item = &'t Metrics>, mesh: &Reporting) -> Me
             }
         }
     }
-    if !providers.is_empty() && !providers.iter().any(|name| mesh.scraped.contains(name)) {
+    let named = |level: &[Metrics]| level.iter().flat_map(|part| part.providers.clone()).collect::<Vec<_>>();
+    let narrowest = levels.map(named).filter(|names| !names.is_empty()).last();
+    if !is_scraped(&narrowest.unwrap_or_else(|| mesh.default_metrics.clone())) {
         let off = || MetricChange { disabled: true, ..MetricChange::default() };
         changes.extend(ReportedMetric::ALL.map(|metric| (metric, off())));
     }

@@ -47,7 +47,7 @@ fn overriding(written: &MetricsOverride, at: &At<'_>, cx: &mut Cx<'_>) -> Option
         let reason = "there are no metrics but the field's own";
         cx.error(&matched.field("customMetric"), L7Problem::Unsupported { reason });
     }
-    let of = metrics(selector.metric.unwrap_or_default(), &matched, cx);
+    let of = metrics(selector.metric.unwrap_or_default());
     let list = at.field("tagOverrides");
     let labels = written.tag_overrides.iter();
     let labels = labels.filter_map(|(name, written)| label(name, written, &list.field(name), cx)).collect();
@@ -58,27 +58,19 @@ fn overriding(written: &MetricsOverride, at: &At<'_>, cx: &mut Cx<'_>) -> Option
     Some(Override { of, disabled: written.disabled, labels })
 }
 
-fn metrics(metric: Metric, at: &At<'_>, cx: &mut Cx<'_>) -> Vec<ReportedMetric> {
+fn metrics(metric: Metric) -> Vec<ReportedMetric> {
     let one = match metric {
+        Metric::AllMetrics => return ReportedMetric::ALL.to_vec(),
         Metric::RequestCount => ReportedMetric::RequestCount,
         Metric::RequestDuration => ReportedMetric::RequestDuration,
         Metric::RequestSize => ReportedMetric::RequestSize,
         Metric::ResponseSize => ReportedMetric::ResponseSize,
         Metric::GrpcRequestMessages => ReportedMetric::GrpcRequestMessages,
         Metric::GrpcResponseMessages => ReportedMetric::GrpcResponseMessages,
-        Metric::AllMetrics => {
-            let reason = "for metrics of TCP connections: these are as they always are";
-            cx.warning(at, L7Problem::NoEffect { reason });
-            return ReportedMetric::ALL.to_vec();
-        }
-        Metric::TcpOpenedConnections
-        | Metric::TcpClosedConnections
-        | Metric::TcpSentBytes
-        | Metric::TcpReceivedBytes => {
-            let reason = "metrics of TCP connections are as they always are";
-            cx.warning(&at.field("metric"), L7Problem::NoEffect { reason });
-            return Vec::new();
-        }
+        Metric::TcpOpenedConnections => ReportedMetric::TcpOpenedConnections,
+        Metric::TcpClosedConnections => ReportedMetric::TcpClosedConnections,
+        Metric::TcpSentBytes => ReportedMetric::TcpSentBytes,
+        Metric::TcpReceivedBytes => ReportedMetric::TcpReceivedBytes,
     };
     vec![one]
 }

@@ -94,6 +94,10 @@ impl Reporting {
                 let expected = "the path of a file, beginning with /";
                 cx.error(&at.field("path"), L7Problem::Value { value: file.path.clone(), expected });
             }
+            if file.log_format.as_ref().is_some_and(|format| format.text.is_some() && !format.labels.is_empty()) {
+                let at = at.field("logFormat");
+                cx.error(&at.field("labels"), L7Problem::Exclusive { other: "text" });
+            }
             let format = log_format(file.log_format.as_ref(), file.omit_empty_values, &at, cx);
             let path = file.path.as_str().into();
             self.sinks.insert(name.clone(), Arc::new(LogSink::File { path, format }));

@@ -2,7 +2,7 @@ use ambit_l7::telemetry::{
     CollectorProtocol, Contexts, LabelValue, LogFormat, LogSink, ReportedMetric, TagValue, Telemetry,
 };
 
-use crate::l7::fixtures::{Mesh, REVIEWS, object, said};
+use crate::l7::fixtures::{Mesh, REVIEWS, object, said, service};
 
 /// Two files, spans in both ways, and who is told where nobody says.
 const PROVIDERS: &str = "extensionProviders:
@@ -83,11 +83,32 @@ fn logs_go_to_whom_the_narrowest_object_names() {
         ),
         ("accessLogging: [a]", vec![("other/all", "accessLogging: [{disabled: true}]".to_owned())], Some("/tmp/a")),
     ] {
-        let mut mesh = mesh(defaults);
-        for (name, spec) in &objects {
-            assert_eq!(said(&mesh.put(&object("Telemetry", name, spec))), Vec::<String>::new(), "{spec}");
-        }
-        assert_eq!(files(&merged(&mesh)).as_deref(), expected, "{defaults} {objects:?}");
+        logged(defaults, &objects, expected);
+    }
+}
+
+/// Where requests are logged with these objects.
+fn logged(defaults: &str, objects: &[(&str, String)], expected: Option<&str>) {
+    let mut mesh = mesh(defaults);
+    for (name, spec) in objects {
+        assert_eq!(said(&mesh.put(&object("Telemetry", name, spec))), Vec::<String>::new(), "{spec}");
+    }
+    assert_eq!(files(&merged(&mesh)).as_deref(), expected, "{defaults} {objects:?}");
+}
+
+#[test]
+fn what_a_narrower_object_leaves_open_is_as_the_wider_one_has_it() {
+    let filter = "filter: {expression: response.code >= 500}";
+    for (wide, narrow, expected) in [
+        ("", "{}", "/tmp/a?"),
+        ("disabled: true, ", "{}", ""),
+        // Whoever is named is told.
+        ("disabled: true, ", "{providers: [{name: a}]}", "/tmp/a?"),
+        ("disabled: true, ", "{providers: [{name: a}], disabled: true}", ""),
+    ] {
+        let wide = format!("accessLogging: [{{providers: [{{name: a}}], {wide}{filter}}}]");
+        let narrow = format!("accessLogging: [{narrow}]");
+        logged("", &[("istio-system/m", wide), ("shop/all", narrow)], Some(expected));
     }
 }
 
@@ -127,6 +148,31 @@ fn metrics_are_changed_one_override_after_the_other() {
 }
 
 #[test]
+fn changes_in_metrics_count_for_whom_they_are() {
+    use ReportedMetric::{RequestCount, TcpClosedConnections, TcpSentBytes};
+    let off = "overrides: [{disabled: true}]";
+    let of = |metrics: &[ReportedMetric]| metrics.to_vec();
+    for (defaults, spec, expected) in [
+        ("", format!("metrics: [{{{off}}}]"), ReportedMetric::ALL.to_vec()),
+        ("", format!("metrics: [{{providers: [{{name: otel}}], {off}}}, {{providers: [{{name: prometheus}}]}}]"), of(&[])),
+        ("", format!("metrics: [{{providers: [{{name: prometheus}}]}}, {{providers: [{{name: otel}}], {off}}}]"), of(&[])),
+        ("", "metrics: [{providers: [{name: otel}]}]".to_owned(), ReportedMetric::ALL.to_vec()),
+        ("metrics: [metrics]", format!("metrics: [{{{off}}}]"), ReportedMetric::ALL.to_vec()),
+        (
+            "",
+            "metrics: [{overrides: [{match: {metric: TCP_SENT_BYTES}, disabled: true}, {match: {metric: REQUEST_COUNT, \
+             mode: SERVER}, disabled: true}, {match: {metric: TCP_CLOSED_CONNECTIONS}, tagOverrides: {a: {value: '1'}}}]}]"
+                .to_owned(),
+            of(&[RequestCount, TcpClosedConnections, TcpSentBytes]),
+        ),
+    ] {
+        let mut mesh = mesh(defaults);
+        mesh.put(&object("Telemetry", "istio-system/m", &spec));
+        assert_eq!(merged(&mesh).metrics.into_keys().collect::<Vec<_>>(), expected, "{defaults} {spec}");
+    }
+}
+
+#[test]
 fn what_cannot_be_told_is_said() {
     for (spec, expected) in [
         (
@@ -143,10 +189,6 @@ fn what_cannot_be_told_is_said() {
         (
             "metrics: [{overrides: [{match: {customMetric: a}}]}]",
             "error spec.metrics[0].overrides[0].match.customMetric: ",
-        ),
-        (
-            "metrics: [{overrides: [{match: {metric: TCP_SENT_BYTES}}]}]",
-            "warning spec.metrics[0].overrides[0].match.metric: ",
         ),
         (
             "metrics: [{overrides: [{match: {metric: REQUEST_COUNT}, tagOverrides: {a: {value: '('}}}]}]",
@@ -173,6 +215,10 @@ fn what_cannot_be_told_is_said() {
             provider("envoyFileAccessLog: {path: /a, logFormat: {text: '%DYNAMIC_METADATA(a)%'}}"),
             "error spec.extensionProviders[0].envoyFileAccessLog.logFormat.text: ",
         ),
+        (
+            provider("envoyFileAccessLog: {path: /a, logFormat: {text: a, labels: {b: c}}}"),
+            "error spec.extensionProviders[0].envoyFileAccessLog.logFormat.labels: ",
+        ),
         ("accessLogFormat: '%NOTHING%'".to_owned(), "error spec.accessLogFormat: "),
         ("defaultProviders: {tracing: [nobody]}".to_owned(), "warning spec.defaultProviders.tracing: "),
     ] {
@@ -191,6 +237,15 @@ fn of_two_objects_of_one_level_the_older_counts() {
     let delta = mesh.put(&aged("shop/old", 2025, "accessLogging: [{providers: [{name: a}]}]"));
     assert_eq!(files(&merged(&mesh)).as_deref(), Some("/tmp/a"));
     assert!(said(&delta).iter().any(|word| word.contains("is older")), "{delta:?}");
+    // It says so whichever service was looked at last.
+    let both = "targetRefs: [{kind: Service, name: reviews}, {kind: Service, name: ratings}]\naccessLogging: [{}]";
+    mesh.put(&aged("shop/one", 2024, &format!("{REVIEWS_ONLY}\naccessLogging: [{{}}]")));
+    let delta = mesh.put(&aged("shop/two", 2025, both));
+    assert!(said(&delta).iter().any(|word| word.contains("shop/one is older")), "{delta:?}");
+    for name in ["shop/reviews.shop.svc.cluster.local", "shop/ratings.shop.svc.cluster.local"] {
+        let delta = mesh.put_service(&service(name, &[80, 81, 82], true));
+        assert_eq!(said(&delta), Vec::<String>::new(), "{name}");
+    }
     let format = |telemetry: &Telemetry| match &*telemetry.logs.as_ref().unwrap()[0].sink {
         LogSink::File { format, .. } => matches!(format, LogFormat::Text(_)),
         LogSink::Otlp { .. } => false,

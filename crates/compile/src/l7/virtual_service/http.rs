@@ -1,5 +1,7 @@
 //! A rule for requests.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use ambit_l7::{BackendRef, Forward, Fraction, HttpAction, HttpRule, Mirror, PathRewrite, Rewrite};
 use ambit_resources::virtual_service::{self, HttpRoute};
 
@@ -12,13 +14,26 @@ use crate::l7::destination::Destination;
 use crate::l7::text::text;
 
 /// A rule whose destinations are not yet looked up.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct HttpDraft {
-    pub(crate) rule: HttpRule,
+    rule: Mutex<Arc<HttpRule>>,
     /// Of the action's backends, one by one.
     pub(crate) destinations: Vec<Destination>,
     /// Of the rule's mirrors, one by one.
     pub(crate) mirrors: Vec<Destination>,
+}
+
+impl HttpDraft {
+    /// The rule. Whom it leads to says nothing.
+    pub(crate) fn rule(&self) -> HttpRule {
+        HttpRule::clone(&self.rule.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A rule that differs from the draft's in nothing but whom it leads to takes its place: one of them in memory is
+    /// enough.
+    pub(crate) fn share(&self, rule: &Arc<HttpRule>) {
+        *self.rule.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(rule);
+    }
 }
 
 /// A rule; nothing for one that is for gateways alone.
@@ -30,7 +45,7 @@ pub(super) fn rule(route: &HttpRoute, at: &At<'_>, cx: &mut Cx<'_>) -> Option<Ht
 /// A rule, whether there is anything to be done with requests or not.
 pub(super) fn rest(route: &HttpRoute, at: &At<'_>, cx: &mut Cx<'_>) -> Option<HttpDraft> {
     let matches = http_match::matches(&route.matches, &at.field("match"), cx);
-    let Changes { request, response, authority } = headers::changes(route.headers.as_ref(), &at.field("headers"), cx);
+    let Changes { request, response, authority } = headers::changes(route.headers.as_deref(), &at.field("headers"), cx);
     let rewrite = rewrite(route, authority, &at.field("rewrite"), cx);
     let (action, destinations) = action(route, rewrite, at, cx);
     let (copies, mirrors) = mirrors(route, at, cx);
@@ -40,13 +55,13 @@ pub(super) fn rest(route: &HttpRoute, at: &At<'_>, cx: &mut Cx<'_>) -> Option<Ht
         action,
         timeout: route.timeout.map(|timeout| timeout.0).filter(|timeout| !timeout.is_zero()),
         retry: route.retries.as_ref().and_then(|retries| retry::retry(retries, &at.field("retries"), cx)),
-        fault: fault::fault(route.fault.as_ref(), &at.field("fault"), cx),
+        fault: fault::fault(route.fault.as_deref(), &at.field("fault"), cx),
         mirrors: copies,
         cors: route.cors_policy.as_ref().map(|cors| cors::cors(cors, &at.field("corsPolicy"), cx)),
         request_headers: request,
         response_headers: response,
     };
-    Some(HttpDraft { rule, destinations, mirrors })
+    Some(HttpDraft { rule: Mutex::new(Arc::new(rule)), destinations, mirrors })
 }
 
 /// Fields that exclude each other, and those of which one there must be.
@@ -95,7 +110,8 @@ fn backend(
     at: &At<'_>,
     cx: &mut Cx<'_>,
 ) -> BackendRef {
-    let Changes { request, response, authority } = headers::changes(written.headers.as_ref(), &at.field("headers"), cx);
+    let Changes { request, response, authority } =
+        headers::changes(written.headers.as_deref(), &at.field("headers"), cx);
     BackendRef {
         weight,
         backend: destination.invalid(),

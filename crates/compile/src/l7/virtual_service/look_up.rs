@@ -42,6 +42,8 @@ pub(crate) struct LookUp<'a> {
     pub(crate) before: Option<&'a Rules>,
     /// VirtualServices to delegate to.
     pub(crate) delegates: &'a Delegates<'a>,
+    /// The namespaces that see those which do not say so.
+    pub(crate) exports: &'a [String],
 }
 
 impl VirtualService {
@@ -71,11 +73,11 @@ impl VirtualService {
     }
 
     /// Why a VirtualService of a namespace must not delegate to this one.
-    fn no_delegate(&self, own: &str, root: &str) -> Option<&'static str> {
+    fn no_delegate(&self, own: &str, root: &str, default: &[String]) -> Option<&'static str> {
         if !self.hosts.is_empty() {
             return Some("has hosts of its own");
         }
-        (!is_exported(&self.export_to, own, root)).then_some("is not exported to this namespace")
+        (!is_exported(&self.export_to, default, own, root)).then_some("is not exported to this namespace")
     }
 }
 
@@ -87,7 +89,7 @@ fn delegated(to: &ObjectId, root: &HttpRoute, at: &At<'_>, with: &LookUp<'_>, cx
         cx.warning(&at_delegate, L7Problem::NoDelegate { namespace, name });
         return Vec::new();
     };
-    if let Some(reason) = delegate.no_delegate(&to.namespace, cx.namespace()) {
+    if let Some(reason) = delegate.no_delegate(&to.namespace, cx.namespace(), with.exports) {
         cx.warning(&at_delegate, L7Problem::BadDelegate { namespace, name, reason });
         return Vec::new();
     }
@@ -118,7 +120,7 @@ impl Rules {
     }
 
     fn add_http(&mut self, draft: &Arc<HttpDraft>, with: &LookUp<'_>, at: &At<'_>, cx: &mut Cx<'_>) {
-        let HttpDraft { rule, destinations, mirrors } = &**draft;
+        let HttpDraft { destinations, mirrors, .. } = &**draft;
         let mut problems = Vec::new();
         for asked in self.ports(destinations.iter().chain(mirrors), with) {
             let backends: Vec<_> =
@@ -128,7 +130,7 @@ impl Rules {
                 self.http.push(Arc::clone(before));
                 continue;
             }
-            let mut rule = rule.clone();
+            let mut rule = draft.rule();
             if let Narrow::To(port) = asked
                 && !narrow(&mut rule.matches, port, HttpMatch::default, |found| &mut found.port)
             {
@@ -140,7 +142,11 @@ impl Rules {
                 forward.backends.iter_mut().zip(&mut backends).for_each(|(of, found)| of.backend = found);
             }
             rule.mirrors.iter_mut().zip(backends).for_each(|(of, found)| of.backend = found);
-            self.http.push(Arc::new(rule));
+            let rule = Arc::new(rule);
+            if matches!(asked, Narrow::No(_)) {
+                draft.share(&rule);
+            }
+            self.http.push(rule);
         }
         say(problems, at, cx);
     }

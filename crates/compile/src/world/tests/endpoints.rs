@@ -1,5 +1,7 @@
 //! Endpoints that no label selects.
 
+use ambit_model::Service;
+
 use super::*;
 
 fn services(workload: &Workload) -> String {
@@ -120,6 +122,114 @@ fn service_entries_have_the_endpoints_they_name_or_select() {
 }
 
 #[test]
+fn what_is_looked_up_is_an_endpoint_by_its_name() {
+    let many = json!({"hosts": ["x.org", "y.org"], "endpoints": [
+        {"address": "A.example", "weight": 3, "locality": "r/z", "ports": {"tls": 9443}}, {"address": "1.2.3.4"}, {"address": "unix:///x"},
+    ]});
+    for (resolution, spec, expected) in [
+        ("DNS", json!({}), vec!["x.org / 1 x.org 443>8443"]),
+        ("DNS_ROUND_ROBIN", json!({}), vec!["x.org / 1 x.org 443>8443"]),
+        ("DNS", json!({"hosts": ["x.org", "y.org"]}), vec!["x.org / 1 x.org 443>8443", "y.org / 1 y.org 443>8443"]),
+        ("DNS", json!({"workloadSelector": {"labels": {"app": "vm"}}}), vec![]),
+        (
+            "DNS",
+            many,
+            vec!["- 1.2.3.4/ 1 x.org 443>8443, y.org 443>8443", "a.example /z 3 x.org 443>9443, y.org 443>9443"],
+        ),
+        ("NONE", json!({}), vec![]),
+        ("DYNAMIC_DNS", json!({}), vec![]),
+    ] {
+        let mut spec = spec;
+        merge(&mut spec, &json!({ "resolution": resolution }));
+        let delta = Store::default().apply([put(entry("x", spec.clone()))]);
+        let mut found = workloads(&delta, |workload| {
+            let name = workload.hostname.as_deref().unwrap_or("-");
+            let address = workload.addresses.first().map(ToString::to_string).unwrap_or_default();
+            let zone = workload.locality.as_ref().map(|it| it.zone.to_string()).unwrap_or_default();
+            assert!(workload.host_network && workload.tunnel_protocol == TunnelProtocol::None);
+            format!("{name} {address}/{zone} {} {}", workload.weight, services(workload))
+        });
+        found.sort();
+        let expected: Vec<_> = expected.iter().map(|shown| format!("x {shown}")).collect();
+        assert_eq!(found, expected, "{resolution} {spec}");
+        let has_endpoints = resolution.starts_with("DNS");
+        let mode = delta.services[0].1.as_ref().unwrap().load_balancing;
+        assert_eq!(mode != ambit_model::LoadBalancingMode::Passthrough, has_endpoints, "{resolution}");
+    }
+}
+
+#[test]
+fn a_service_is_as_near_as_it_says_or_else_its_namespace() {
+    let said = |value: &str| json!({"metadata": {"annotations": {"networking.istio.io/traffic-distribution": value}}});
+    let service = |value: Option<&str>| {
+        let mut service = bare(json!({}));
+        merge(&mut service, &value.map(said).unwrap_or(json!({})));
+        put(service)
+    };
+    let entry = |rest: Value| {
+        let mut entry = entry("x", json!({}));
+        merge(&mut entry, &rest);
+        put(entry)
+    };
+    let space = |value: &str| {
+        let mut space = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}});
+        merge(&mut space, &said(value));
+        put(space)
+    };
+    let mut store = Store::default();
+    for (input, expected) in [
+        (service(None), "db Unspecified"),
+        (entry(json!({})), "x Unspecified"),
+        (space("PreferClose"), "db PreferZone, x PreferZone"),
+        (service(Some("Any")), "db Unspecified"),
+        (service(Some("prefersamenode")), "db PreferNode"),
+        (entry(said("PreferSameNode")), "x PreferNode"),
+        (space("PreferSameNode"), ""),
+        (entry(json!({})), ""),
+        (entry(json!({"spec": {"resolution": "NONE"}})), "x Passthrough"),
+        (remove(Kind::Namespace, "", "shop"), ""),
+        (service(None), "db Unspecified"),
+    ] {
+        let delta = store.apply([input]);
+        let mut found: Vec<_> = delta.services.iter().filter_map(|(_, service)| service.as_ref()).collect();
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        let found: Vec<_> =
+            found.iter().map(|service| format!("{} {:?}", service.name, service.load_balancing)).collect();
+        assert_eq!(found.join(", "), expected);
+    }
+}
+
+#[test]
+fn a_service_is_seen_by_whom_it_says_or_else_the_mesh() {
+    let mesh = |list: Value| {
+        let metadata = json!({"metadata": {"namespace": "istio-system"}, "spec": {"defaultServiceExportTo": list}});
+        put(object("ambit.io/v1alpha1", "MeshConfig", "default", &metadata))
+    };
+    let annotated = json!({"metadata": {"annotations": {"networking.istio.io/exportTo": "*"}}});
+    let mut said = bare(json!({}));
+    merge(&mut said, &annotated);
+    let mut store = Store::default();
+    for (input, expected) in [
+        (put(bare(json!({}))), "db: all"),
+        (put(entry("x", json!({}))), "x: all"),
+        (mesh(json!(["."])), "db: shop, x: shop"),
+        (put(said), "db: all"),
+        (put(entry("x", json!({"exportTo": ["bank"]}))), "x: bank"),
+        (mesh(json!(["till", "~"])), ""),
+        (put(bare(json!({}))), "db: till"),
+        (put(entry("x", json!({}))), "x: till"),
+        (remove(Kind::MeshConfig, "istio-system", "default"), "db: all, x: all"),
+    ] {
+        let delta = store.apply([input]);
+        let mut found: Vec<_> = delta.services.iter().filter_map(|(_, service)| service.as_ref()).collect();
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        let list = |service: &Service| service.exported_to.as_ref().map_or("all".to_owned(), |list| list.join(" "));
+        let found: Vec<_> = found.iter().map(|service| format!("{}: {}", service.name, list(service))).collect();
+        assert_eq!(found.join(", "), expected);
+    }
+}
+
+#[test]
 fn nobody_puts_services_on_workloads_of_other_namespaces() {
     let elsewhere = |kind: &str| json!({"metadata": {"namespace": kind}});
     let target = |namespace: &str| json!({"kind": "Pod", "name": "web", "namespace": namespace});
@@ -171,10 +281,6 @@ fn a_workload_entry_is_a_workload_and_its_label_says_whether_it_takes_tunnels() 
 fn what_is_not_supported_is_said() {
     for (object, expected) in [
         (
-            entry("x", json!({"resolution": "DNS"})),
-            "warning: ServiceEntry shop/x: spec.resolution: resolution by DNS is not supported: but at a waypoint: others' connections to its hosts go where they would go without it",
-        ),
-        (
             entry("x", json!({"addresses": ["10.0.0.0/8"]})),
             "warning: ServiceEntry shop/x: spec.addresses[0]: an address block is not supported",
         ),
@@ -207,10 +313,48 @@ fn what_is_not_supported_is_said() {
             "error: WorkloadEntry shop/m: spec.serviceAccount",
         ),
     ] {
-        let delta = Store::default().apply([put(object.clone())]);
-        let said: Vec<_> = delta.issues.iter().flat_map(|(_, issues)| issues).map(ToString::to_string).collect();
-        assert!(said.iter().any(|issue| issue.contains(expected)), "{object}: {said:?}");
+        says(&object, expected);
     }
+}
+
+#[test]
+fn what_cannot_be_looked_up_or_is_nobody_elses_is_said() {
+    for (object, expected) in [
+        (
+            entry("x", json!({"resolution": "DYNAMIC_DNS"})),
+            "warning: ServiceEntry shop/x: spec.resolution: to look up whatever name a client asks for is not supported",
+        ),
+        (
+            entry("x", json!({"resolution": "DNS", "addresses": []})),
+            "warning: ServiceEntry shop/x: spec.addresses: no addresses: nothing leads clients here",
+        ),
+        (
+            entry("x", json!({"resolution": "DNS", "hosts": ["*.x.org"]})),
+            "error: ServiceEntry shop/x: spec.hosts[0]: \"*.x.org\" cannot be looked up",
+        ),
+        (
+            entry("x", json!({"resolution": "DNS", "endpoints": [{"address": "unix:///x"}]})),
+            "warning: ServiceEntry shop/x: spec.endpoints[0].address: an address that is no IP address",
+        ),
+        (
+            entry("x", json!({"addresses": ["127.0.0.1"]})),
+            "error: ServiceEntry shop/x: spec.addresses[0]: 127.0.0.1 is nobody else's",
+        ),
+        (
+            entry("x", json!({"endpoints": [{"address": "::1"}]})),
+            "error: ServiceEntry shop/x: spec.endpoints[0].address: ::1 is nobody else's",
+        ),
+        (machine("m", json!({"address": "0.0.0.0"})), "error: WorkloadEntry shop/m: spec.address: 0.0.0.0 is nobody"),
+    ] {
+        says(&object, expected);
+    }
+}
+
+/// Something is said about an object that has this in it.
+fn says(object: &Value, expected: &str) {
+    let delta = Store::default().apply([put(object.clone())]);
+    let said: Vec<_> = delta.issues.iter().flat_map(|(_, issues)| issues).map(ToString::to_string).collect();
+    assert!(said.iter().any(|issue| issue.contains(expected)), "{object}: {said:?}");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What is behind which waypoint, and who may not go round it.
 
+mod canary;
+
 use ambit_model::{Authorization, GatewayAddress, PolicyKey, Service, ServiceKey, StringMatch, WaypointFailure};
 
 use super::*;
@@ -213,7 +215,7 @@ fn a_service_is_behind_the_waypoint_it_or_its_namespace_asks_for() {
 }
 
 #[test]
-fn what_only_a_waypoint_can_look_up_is_behind_it() {
+fn what_is_looked_up_is_behind_a_waypoint() {
     let entry = |resolution: &str| {
         let spec = json!({
             "hosts": ["web.shop.svc.cluster.local"], "addresses": ["240.0.0.1"], "resolution": resolution,
@@ -226,7 +228,11 @@ fn what_only_a_waypoint_can_look_up_is_behind_it() {
     seen.apply(vec![entry("DNS"), put(gateway("wp", json!({})))]);
     assert_eq!(seen.of_service("web"), WP);
     let service = seen.services.values().next().unwrap();
-    assert_eq!(service.load_balancing, ambit_model::LoadBalancingMode::Passthrough);
+    assert_eq!(service.load_balancing, ambit_model::LoadBalancingMode::Unspecified);
+    let names: Vec<_> = seen.workloads.values().filter_map(|workload| workload.hostname.as_deref()).collect();
+    assert_eq!(names, ["example.org"]);
+    seen.apply(vec![entry("DYNAMIC_DNS")]);
+    assert_eq!(seen.of_service("web"), WP);
     assert!(seen.workloads.is_empty());
 }
 
