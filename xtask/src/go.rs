@@ -13,22 +13,26 @@ use crate::{
     packages,
 };
 
-/// What is fetched where Debian's Go is too old to fetch a newer one by itself.
+/// What is fetched where the Go that is there is older than [`NEEDED`].
 const RELEASE: &str = "1.26.8";
 
-/// The first Go that fetches the toolchain a module asks for.
+/// What the programs need; one of them is no module, and does not say so.
+const NEEDED: (u32, u32) = (1, 26);
+
+/// The first Go that fetches another by itself.
 const FETCHES_TOOLCHAINS: (u32, u32) = (1, 21);
 
 /// A command of Go that builds static programs without this machine's paths in them.
 pub(crate) fn command(verb: &str, link_flags: &str) -> Result<Command> {
-    let mut go = program(found()?);
+    let (go, toolchain) = found()?;
+    let mut go = program(go);
     go.args([verb, "-trimpath", "-ldflags", &format!("-s -w {link_flags}")]);
-    go.env("CGO_ENABLED", "0").env("GOTOOLCHAIN", "auto");
+    go.env("CGO_ENABLED", "0").env("GOTOOLCHAIN", toolchain);
     Ok(go)
 }
 
-/// Where Go is, which is installed if need be.
-fn found() -> Result<PathBuf> {
+/// Where Go is, which is installed if need be, and which one it is to use.
+fn found() -> Result<(PathBuf, String)> {
     // Go's own archive unpacks to /usr/local/go, which is not on every path.
     let unpacked = || Some(PathBuf::from("/usr/local/go/bin/go")).filter(|path| path.is_file());
     let go = match command::find("go").or_else(unpacked) {
@@ -39,7 +43,11 @@ fn found() -> Result<PathBuf> {
         }
     };
     let version = command::output(program(&go).arg("version"))?;
-    if version_of(&version).is_some_and(|version| version >= FETCHES_TOOLCHAINS) { Ok(go) } else { release(&go) }
+    Ok(match version_of(&version) {
+        Some(version) if version >= NEEDED => (go, "auto".to_owned()),
+        Some(version) if version >= FETCHES_TOOLCHAINS => (go, format!("go{RELEASE}+auto")),
+        _ => (release(&go)?, "auto".to_owned()),
+    })
 }
 
 /// The numbers in `go version go1.19.8 linux/amd64`.

@@ -7,8 +7,8 @@ use serde::Deserialize;
 use super::{CorsPolicy, Fault, HttpMatch, Redirect, Rewrite};
 use crate::{Duration, Percent};
 
-/// A rule for HTTP requests: one of `route`, `redirect`, `directResponse` and `delegate`. There are thousands, and most
-/// of what one may have it has not: so that is in boxes.
+// There may be thousands, and most of what one may have it has not: so that is in boxes.
+/// A rule for HTTP requests: one of `route`, `redirect`, `directResponse` and `delegate`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default)]
