@@ -123,7 +123,10 @@ impl Credentials {
             // What is also to be shown comes last.
             let known = ids.into_iter().filter_map(|(id, of)| {
                 let data = self.known.get(&id)?.as_ref();
-                Some(((waypoint.clone(), id.clone()), data.map(|data| object(&id, of, data))))
+                let key = (waypoint.clone(), id.clone());
+                // What may not be read any more stays where it is, and goes nowhere else.
+                let is_given = !self.refused.contains(&id) || self.told.contains_key(&key);
+                is_given.then(|| (key, data.map(|data| object(&id, of, data))))
             });
             now.extend(known);
         }

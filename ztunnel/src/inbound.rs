@@ -219,11 +219,11 @@ fn target(snapshot: &Snapshot, authority: &Authority, tunnel: &Tunnel) -> Result
     let elsewhere = || CloseReason::BadRequest { detail: format!("{authority} is not an address of this pod") };
     let target = match authority {
         Authority::Address(target) if tunnel.pod.owns(target.ip()) => *target,
-        Authority::Address(_) => return Err(elsewhere()),
-        Authority::Host { name, port } => {
+        Authority::Host { name, port } if tunnel.pod.owns(tunnel.local.ip()) => {
             let port = destination::port_of(snapshot, &tunnel.pod, name, *port).ok_or_else(elsewhere)?;
             TunnelTarget::new(SocketAddr::new(tunnel.local.ip(), port))
         }
+        Authority::Address(_) | Authority::Host { .. } => return Err(elsewhere()),
     };
     if is_agent_port(target.port()) {
         return Err(CloseReason::AgentPort { port: target.port() });

@@ -66,24 +66,28 @@ fn preface(bytes: &[u8]) -> Option<bool> {
     (length == PREFACE.len()).then_some(true)
 }
 
-/// Whether the first line is one of HTTP/1; `None` as long as it may be. Servers pass over empty lines in front of
-/// it (RFC 9112 §2.2).
+/// Whether the first line is one that some server takes for HTTP/1; `None` as long as it may be. They pass over empty
+/// lines in front of it (RFC 9112 §2.2), and there are those that take any word for a method and any number for a
+/// version: what is passed on as mere bytes must be HTTP to nobody.
 fn request_line(bytes: &[u8]) -> Option<bool> {
     let begin = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(bytes.len());
     if begin > MAX_REQUEST_LINE {
         return Some(true);
     }
     let bytes = bytes.get(begin..).unwrap_or_default();
-    let is_method = |byte: &u8| byte.is_ascii_uppercase() || matches!(byte, b'-' | b'_');
+    // No byte behind these has a say, or what was found would be taken back.
+    let bytes = bytes.get(..=MAX_REQUEST_LINE).unwrap_or(bytes);
+    // A token (RFC 9110 §5.6.2).
+    let is_method = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
     let method = bytes.iter().position(|byte| !is_method(byte)).unwrap_or(bytes.len());
-    if method > 32 || (method < bytes.len() && (method == 0 || bytes.get(method) != Some(&b' '))) {
+    if method < bytes.len() && (method == 0 || !matches!(bytes.get(method), Some(b' ' | b'\t' | b'\r' | b'\n'))) {
         return Some(false);
     }
     match bytes.iter().position(|byte| *byte == b'\n') {
         Some(end) => {
-            let line = bytes.get(..end).unwrap_or_default();
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            Some(line.ends_with(b" HTTP/1.1") || line.ends_with(b" HTTP/1.0"))
+            let line = bytes.get(..end).unwrap_or_default().trim_ascii_end();
+            let last = line.rsplit(u8::is_ascii_whitespace).next().unwrap_or_default();
+            Some(last.len() < line.len() && last.starts_with(b"HTTP/"))
         }
         None if bytes.len() > MAX_REQUEST_LINE => Some(true),
         None => None,
@@ -104,7 +108,7 @@ mod tests {
             (b"P", None),
             (b"PRI * HTTP/2", None),
             (PREFACE, Some(Http2)),
-            (b"PRI * HTTP/2.0\r\n\r\nSX", Some(Tcp)),
+            (b"PRI * HTTP/2.0\r\n\r\nSX", Some(Http1)),
             (b"POST /x HTTP/1.1\r\n", Some(Http1)),
             (b"M-SEARCH * HTTP/1.0\n", Some(Http1)),
             (b"GET /x", None),
@@ -114,7 +118,13 @@ mod tests {
             (b"\r\nhello\r\n", Some(Tcp)),
             (b"GET x\r\n", Some(Tcp)),
             (b"*1\r\n$4\r\nPING\r\n", Some(Tcp)),
-            (b"get / HTTP/1.1\r\n", Some(Tcp)),
+            (b"get / HTTP/1.1\r\n", Some(Http1)),
+            (b"G3T / HTTP/1.2 \r\n", Some(Http1)),
+            (b"GET\t/\tHTTP/1.1\n", Some(Http1)),
+            (b"HTTP/1.1\r\n", Some(Tcp)),
+            (b"get foo\r\n", Some(Tcp)),
+            (&[b'G'; MAX_REQUEST_LINE], None),
+            (&[[b'G'; MAX_REQUEST_LINE + 1].as_slice(), b"\0\n"].concat(), Some(Http1)),
             (b" / HTTP/1.1\r\n", Some(Tcp)),
             (&[0x16], None),
             (&[0x16, 9], Some(Tcp)),

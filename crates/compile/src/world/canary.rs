@@ -51,6 +51,10 @@ impl World {
         if !self.guards.are_attached_too(&targets(waypoint, stable), &targets(canary, found)) {
             return no("lacks a policy that is attached to the waypoint (targetRefs)");
         }
+        // Its pods let in nobody but the waypoint they are behind themselves.
+        if stable.serves.workloads && self.guards.is_attached(targets(waypoint, stable)) {
+            return no("is beside a waypoint for workloads, too (istio.io/waypoint-for), that has policies attached");
+        }
         Ok(())
     }
 

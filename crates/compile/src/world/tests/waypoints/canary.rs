@@ -15,23 +15,38 @@ fn web_with(metadata: Value) -> Value {
     web
 }
 
+/// A policy attached to these Gateways.
+fn policy(targets: &[&str]) -> Input {
+    let targets: Vec<_> = targets.iter().map(|it| json!({"group": GATEWAYS, "kind": "Gateway", "name": it})).collect();
+    let mut policy = attached("RequestAuthentication", "p", (GATEWAYS, "Gateway", "wp"));
+    policy["spec"]["targetRefs"] = json!(targets);
+    put(policy)
+}
+
+#[test]
+fn a_waypoint_of_workloads_with_policies_has_no_canary() {
+    let all = put(gateway("wp", json!({"metadata": {"labels": {"istio.io/waypoint-for": "all"}}})));
+    let why = "canary shop/new is beside a waypoint for workloads, too (istio.io/waypoint-for), that has policies \
+               attached: it gets no connections";
+    let ours = "10 shop/new.shop.svc.cluster.local";
+    check(vec![
+        (all, "-", vec![]),
+        (put(gateway("new", json!({}))), "-", vec![]),
+        (put(web_with(with_canary("new", "10"))), ours, vec![]),
+        (policy(&["wp", "new"]), "-", vec![why.to_owned()]),
+        (put(gateway("wp", json!({}))), ours, vec![]),
+    ]);
+}
+
 #[test]
 fn a_canary_is_had_where_it_may_stand_in_for_the_waypoint() {
     let new = |rest: Value| put(gateway("new", rest));
     let for_workloads = json!({"metadata": {"labels": {"istio.io/waypoint-for": "workload"}}});
-    let policy = |targets: &[&str]| {
-        let targets: Vec<_> =
-            targets.iter().map(|it| json!({"group": GATEWAYS, "kind": "Gateway", "name": it})).collect();
-        let mut policy = attached("RequestAuthentication", "p", (GATEWAYS, "Gateway", "wp"));
-        policy["spec"]["targetRefs"] = json!(targets);
-        put(policy)
-    };
     let alone = json!({"labels": {"istio.io/use-waypoint-canary": "new"}, "annotations": {"istio.io/use-waypoint-canary-weight": "25"}});
     let no = |why: &str| format!("canary shop/new {why}: it gets no connections");
     let ours = "10 shop/new.shop.svc.cluster.local";
     let its = "25 shop/new.shop.svc.cluster.local";
-    // What happens; then the canary of the service, and what is said of it.
-    let steps: Vec<(Input, &str, Vec<String>)> = vec![
+    check(vec![
         (put(gateway("wp", json!({}))), "-", vec![]),
         (put(web_with(with_canary("new", "10"))), "-", vec![no("is not there")]),
         (new(json!({})), ours, vec![]),
@@ -62,7 +77,11 @@ fn a_canary_is_had_where_it_may_stand_in_for_the_waypoint() {
         (put(web_with(json!({"labels": using("wp")}))), "-", vec![]),
         (put(web_with(with_canary("new", "10"))), ours, vec![]),
         (remove(Kind::Gateway, "shop", "new"), "-", vec![no("is not there")]),
-    ];
+    ]);
+}
+
+/// Plays what happens; each with the canary of the service then, and what is said of it.
+fn check(steps: Vec<(Input, &str, Vec<String>)>) {
     let mut seen = Seen::default();
     let mut said = BTreeMap::new();
     for (at, (input, expected, problems)) in steps.into_iter().enumerate() {
