@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use ambit_tests::{AccessLine, Behaviour, NameServer, Pod, PodSpec, Server, ask, until};
 
@@ -115,15 +115,15 @@ fn a_host_that_nobody_could_look_up_yet_is_refused_with_that_reason() -> Result<
 
 #[test]
 fn an_entry_without_resolution_is_a_name_for_what_is_there() -> Result<()> {
-    let outside = Outside::open(&entry("").replace("DNS", "NONE"), &["api"])?;
-    let from = outside.shop.client.netns();
-    let to = SocketAddr::new(outside.one, PORT);
-    outside
-        .shop
-        .mesh
-        .config
-        .write("entry.yaml", &entry("").replace("DNS", "NONE").replace("240.0.0.9", &to.ip().to_string()))?;
-    let answer = ask(&from, to, "who")?.answer().context("past the mesh")?;
-    assert_eq!(answer, "one");
+    let outside = Outside::open(&entry(""), &["api"])?;
+    let node = outside.shop.mesh.world.node(2);
+    let _server = Server::start(&node.netns(), API.1, Behaviour::Say("node".to_owned()))?;
+    let (from, to) = (outside.shop.client.netns(), SocketAddr::from((node.ip4(), API.1)));
+    let entry = entry("").replace("240.0.0.9", &to.ip().to_string());
+    for (resolution, expected) in [("DNS", "one"), ("NONE", "node")] {
+        outside.shop.mesh.config.write("entry.yaml", &entry.replace("DNS", resolution))?;
+        let is_there = || (ask(&from, to, "who").ok()?.answer().ok()? == expected).then_some(());
+        until(expected, PATIENCE, is_there)?;
+    }
     Ok(())
 }

@@ -261,12 +261,12 @@ fn silence_is_no_way_round_a_limit() -> Result<()> {
     for (objects, is_answered) in [(limit.as_str(), false), ("", true)] {
         run(objects, |shop: &mut Shop| {
             let request = b"GET / HTTP/1.1\r\nhost: web\r\nconnection: close\r\n\r\n";
+            let mut stream = shop.client.block_on(shop.client.open((WEB, 82)))?;
+            // Until the waypoint has decided what this is: it counts as open then.
+            let is_open = |metrics: &str| metrics.contains("istio_tcp_connections_opened_total{");
+            let counted = || shop.scene.http(15020, "/metrics").ok().filter(|(_, metrics)| is_open(metrics));
+            shop.client.until("a connection that counts as open", counted)?;
             let got = shop.client.block_on(async {
-                let mut stream = shop.client.open((WEB, 82)).await?;
-                // Until the waypoint has decided what this is: it counts as open then.
-                while !shop.scene.http(15020, "/metrics")?.1.contains("istio_tcp_connections_opened_total{") {
-                    tokio::task::yield_now().await;
-                }
                 stream.write_all(request).await?;
                 let mut got = Vec::new();
                 let read = stream.read_to_end(&mut got).await;
@@ -275,7 +275,10 @@ fn silence_is_no_way_round_a_limit() -> Result<()> {
             let answered = got.as_ref().is_ok_and(|text| text.starts_with("HTTP/1.1 200"));
             ensure!(answered == is_answered, "{got:?}");
             // Who does not wait is served.
-            shop.get("/").to(WEB, 82).lands_on("web").map(drop)
+            shop.get("/").to(WEB, 82).lands_on("web")?;
+            let reached: usize = ["web-v1", "web-v2"].map(|pod| shop.scene.backend(pod).requests()).iter().sum();
+            ensure!(reached == 1 + usize::from(is_answered), "{reached} requests have reached a backend");
+            Ok(())
         })?;
     }
     Ok(())

@@ -1,11 +1,12 @@
 //! What is in force, at one moment: the mesh, and what this waypoint does with its traffic.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use ambit_l7::{HttpAuthorization, HttpTable, L7Config, RequestView, ServiceRules, TrafficPolicy};
 use ambit_model::{DEFAULT_TRUST_DOMAIN, GatewayAddress, GatewayDestination, Identity, Service, ServiceKey, Workload};
-use ambit_state::Snapshot;
+use ambit_state::{Snapshot, takes_tunnels};
 use smallvec::{SmallVec, smallvec};
 
 use crate::connection::{Asked, Connection};
@@ -141,6 +142,26 @@ impl InForce {
         let Destination::Service { service, port, .. } = destination else { return None };
         let is_other = connection.to.service() != Some(&service.key) && self.is_served(&service.key);
         is_other.then(|| Governing { rules: Arc::clone(self.rules(Some(&service.key))), port: *port })
+    }
+
+    /// The service that is at the address of another's endpoint, where it would not be asked: one that the address is
+    /// an alias for, or one bound to this waypoint whose pod is there and lets the waypoint in without a question.
+    pub(crate) fn passed_over(
+        &self,
+        service: &ServiceKey,
+        endpoint: &Workload,
+        address: SocketAddr,
+    ) -> Option<&ServiceKey> {
+        let snapshot = &self.snapshot;
+        let holder = snapshot.workload_by_ip(address.ip()).filter(|holder| takes_tunnels(holder));
+        let Some(holder) = holder else { return snapshot.aliased(service, endpoint, address.ip()) };
+        if holder.uid == endpoint.uid {
+            return None;
+        }
+        let mut others = holder.services.iter().filter(|(key, mappings)| {
+            *key != service && mappings.iter().any(|mapping| mapping.target_port == address.port())
+        });
+        others.find(|(key, _)| self.is_served(key)).map(|(key, _)| key)
     }
 
     /// Whether what was asked for is still there, and bound to this waypoint.

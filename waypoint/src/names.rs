@@ -8,7 +8,7 @@ use ambit_runtime::Condition;
 use crate::outlet::{Place, Published};
 
 /// Looks up the host names of what is published, for as long as they are wanted. `looked_up` holds once each of the
-/// first ones was.
+/// first ones was, or had its time.
 pub(crate) async fn look_up(place: Place, mut published: Published, refresh: Duration, looked_up: Condition) {
     published.first().await;
     let mut book = Book::new(refresh, system);

@@ -1,10 +1,10 @@
 //! What the steps before `upstream` decided, and what it tells those after it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use ambit_l7::{Retry, TrafficPolicy};
-use ambit_model::{Identity, PeerAddr, Service, Workload};
+use ambit_model::{Identity, PeerAddr, Service, ServiceKey, Workload};
 use ambit_telemetry::{ResponseFlag, ResponseFlags};
 use http::{Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -147,6 +147,16 @@ pub(crate) enum FailureReason {
         /// Whether a name server answered.
         is_looked_up: bool,
     },
+    /// Its endpoints are another service's, which would be passed over: see [`InForce::passed_over`].
+    #[error("{destination} leads to {address}, an address of service {owner}")]
+    Aliased {
+        /// Whose endpoints.
+        destination: String,
+        /// Where one of them is.
+        address: IpAddr,
+        /// Who is there.
+        owner: ServiceKey,
+    },
     /// A limit of the connection pool.
     #[error("too many {what} to {destination}")]
     Overflow {
@@ -194,6 +204,7 @@ impl FailureReason {
             Self::NoSuchDestination { .. }
             | Self::NoHealthyEndpoint { .. }
             | Self::NoSuchName { .. }
+            | Self::Aliased { .. }
             | Self::Overflow { .. }
             | Self::Connect { .. }
             | Self::Reset { .. } => StatusCode::SERVICE_UNAVAILABLE,
@@ -207,7 +218,9 @@ impl FailureReason {
     pub(crate) fn flag(&self) -> ResponseFlag {
         match self {
             Self::NoSuchDestination { .. } => ResponseFlag::NoCluster,
-            Self::NoHealthyEndpoint { .. } | Self::NoSuchName { .. } => ResponseFlag::NoHealthyUpstream,
+            Self::NoHealthyEndpoint { .. } | Self::NoSuchName { .. } | Self::Aliased { .. } => {
+                ResponseFlag::NoHealthyUpstream
+            }
             Self::Overflow { .. } => ResponseFlag::UpstreamOverflow,
             Self::Connect { .. } => ResponseFlag::UpstreamConnectionFailure,
             Self::Reset { .. } => ResponseFlag::UpstreamConnectionTermination,

@@ -225,6 +225,9 @@ fn refused(failure: Failure, plan: &Plan<'_>) -> CloseReason {
         FailureReason::NoSuchName { destination, host, is_looked_up } => {
             CloseReason::NoSuchName { service: destination, host: host.to_string(), is_looked_up }
         }
+        FailureReason::Aliased { destination, address, owner } => {
+            CloseReason::Aliased { service: destination, address, owner: owner.to_string() }
+        }
         FailureReason::Connect { endpoint, detail } => CloseReason::Connect { upstream: endpoint, detail },
         other @ (FailureReason::Overflow { .. }
         | FailureReason::Reset { .. }

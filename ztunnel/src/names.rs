@@ -8,16 +8,18 @@ use ambit_runtime::Condition;
 use crate::outlet::Outlet;
 
 /// Looks up the host names of what is published, for as long as they are wanted. `looked_up` holds once each of the
-/// first ones was.
+/// first ones was, or had its time.
 pub(crate) async fn look_up(outlet: Outlet, refresh: Duration, looked_up: Condition) {
     let mut versions = outlet.version.subscribe();
+    if versions.wait_for(|version| *version > 0).await.is_err() {
+        return;
+    }
     let mut book = Book::new(refresh, system);
     loop {
-        let is_published = *versions.borrow_and_update() > 0;
         for name in book.want(&outlet.state.load().host_names().cloned().collect()) {
             outlet.learn(name, None);
         }
-        if is_published && book.is_complete() {
+        if book.is_complete() {
             looked_up.ok();
         }
         tokio::select! {

@@ -114,6 +114,7 @@ fn may_try_another(reason: &CloseReason) -> bool {
         | CloseReason::UnknownDestination { .. }
         | CloseReason::NoHealthyUpstream { .. }
         | CloseReason::NoSuchName { .. }
+        | CloseReason::Aliased { .. }
         | CloseReason::WaypointUnavailable { .. }
         | CloseReason::NoSuchPort { .. }
         | CloseReason::NotExported { .. }

@@ -10,6 +10,12 @@ use crate::{Client, EndpointSpec, Labels, Place};
 /// Levels that the place alone makes: same sub-zone, zone, region, region to fail over to, anywhere.
 const LEVELS_OF_PLACE: usize = 5;
 
+/// Kinds of clients that are remembered at a time where they differ by place and labels.
+const MOST_PLACES: usize = 64;
+
+/// The same where they differ by node.
+const MOST_NODES: usize = 1024;
+
 /// How the client's place and labels narrow the choice.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Preference<'a> {
@@ -48,16 +54,25 @@ impl<'a> Preference<'a> {
         if let Self::None = self {
             return traits;
         }
+        if self.is_by_node() {
+            traits.push(client.node);
+        }
         if let Some(place) = client.place {
             traits.extend([&*place.region, &*place.zone, &*place.subzone]);
-        }
-        if let Self::Near(_) = self {
-            traits.push(client.node);
         }
         if let Self::Failover(locality) = self {
             traits.extend(locality.failover_priority.iter().map(|priority| wanted(priority, client)));
         }
         traits
+    }
+
+    /// Clients of more kinds than this are not remembered at a time.
+    pub(crate) fn most_views(&self) -> usize {
+        if self.is_by_node() { MOST_NODES } else { MOST_PLACES }
+    }
+
+    fn is_by_node(&self) -> bool {
+        matches!(self, Self::Near(Nearness::SameNode | Nearness::PreferNode))
     }
 }
 

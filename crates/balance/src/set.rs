@@ -15,9 +15,6 @@ use crate::ring::Ring;
 use crate::view::View;
 use crate::{Ask, Endpoint, NoPick};
 
-/// Clients of more kinds than this are not remembered at a time.
-const MOST_VIEWS: usize = 64;
-
 /// The endpoints and how they are used. Never changed, but for what it remembers of its own working out.
 #[derive(Debug)]
 pub(crate) struct EndpointSet {
@@ -113,7 +110,7 @@ impl EndpointSet {
         let view = Arc::new(View::new(&self.endpoints, preference, &ask.client));
         views.rcu(|known| {
             // The oldest goes where there are too many: clients name their own places, memory must not grow by it.
-            let kept = known.iter().skip((known.len() + 1).saturating_sub(MOST_VIEWS));
+            let kept = known.iter().skip((known.len() + 1).saturating_sub(preference.most_views()));
             kept.cloned().chain([Arc::clone(&view)]).collect::<Vec<_>>()
         });
         view

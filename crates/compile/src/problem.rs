@@ -197,6 +197,12 @@ pub enum Problem {
         /// The host.
         value: String,
     },
+    /// A host that is to be looked up, by a name that means another one on each machine.
+    #[error("{value:?} is one word, which each machine would complete its own way: the whole name is needed")]
+    OneWord {
+        /// The host.
+        value: String,
+    },
     /// A waypoint that is not there.
     #[error("there is no Gateway {waypoint}: what is to be behind it is refused until there is")]
     WaypointMissing {

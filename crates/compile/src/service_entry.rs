@@ -171,9 +171,14 @@ fn is_host(text: &str) -> bool {
     text.len() <= 253 && is_name(&name.to_ascii_lowercase(), true)
 }
 
-/// Whether a text is the name of one host.
+/// Whether a text is the name of one host, and complete.
 fn is_host_name(text: &str) -> bool {
-    !text.starts_with('*') && is_host(text)
+    !text.starts_with('*') && is_host(text) && !is_one_word(text)
+}
+
+/// Whether a text is a name that resolvers complete by the search domains of the machine they run on.
+fn is_one_word(text: &str) -> bool {
+    is_host(text) && !text.contains('.')
 }
 
 /// What is to be said about a ServiceEntry.
@@ -241,10 +246,17 @@ fn check_endpoints(spec: &resources::ServiceEntrySpec, findings: &mut Findings<'
     for (index, host) in spec.hosts.iter().enumerate().filter(|(_, host)| is_own_endpoint(spec) && !is_host_name(host))
     {
         let (value, at) = (host.clone(), FieldPath::of("spec.hosts").index(index));
-        findings.error(at, Problem::LookedUp { value });
+        let is_one_word = is_one_word(host);
+        findings.error(at, if is_one_word { Problem::OneWord { value } } else { Problem::LookedUp { value } });
     }
     for (index, endpoint) in spec.endpoints.iter().enumerate().filter(|_| has_endpoints(spec.resolution)) {
-        let by_name = is_looked_up(spec.resolution) && is_host_name(&endpoint.address);
-        workload_entry::check(endpoint, by_name, &FieldPath::of("spec.endpoints").index(index), findings);
+        let at = FieldPath::of("spec.endpoints").index(index);
+        let is_looked_up = is_looked_up(spec.resolution);
+        if is_looked_up && is_one_word(&endpoint.address) {
+            let (value, at) = (endpoint.address.clone(), at.field("address"));
+            findings.error(at, Problem::OneWord { value });
+        }
+        let by_name = is_looked_up && (is_host_name(&endpoint.address) || is_one_word(&endpoint.address));
+        workload_entry::check(endpoint, by_name, &at, findings);
     }
 }

@@ -1,7 +1,7 @@
 //! Every way a connection can end. Conversions into it are exhaustive matches without `_`, so that a
 //! new failure forces a decision about its log words, its metric flag and what the operator should do.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::PolicyKey;
 
@@ -55,6 +55,17 @@ pub enum CloseReason {
         host: String,
         /// Whether a name server answered.
         is_looked_up: bool,
+    },
+    /// The user's: the service's endpoint is an address of another service (or of itself, by its own host name), where
+    /// that one's tunnels and rules would be passed by. Who is to reach that one asks for it by its own name.
+    #[error("service {service} leads to {address}, an address of service {owner}")]
+    Aliased {
+        /// The service.
+        service: String,
+        /// Its endpoint's address.
+        address: IpAddr,
+        /// Whose it is.
+        owner: String,
     },
     /// The user's: what is asked for is behind a waypoint, and none of that one's endpoints is ready. The
     /// operator deploys it or mends it, or takes the label `istio.io/use-waypoint` away; who would rather have
@@ -186,6 +197,7 @@ impl CloseReason {
             | Self::TunnelRefused { .. }
             | Self::NoHealthyUpstream { .. }
             | Self::NoSuchName { .. }
+            | Self::Aliased { .. }
             | Self::NoSuchPort { .. }
             | Self::NotExported { .. }
             | Self::UnknownWorkload

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ambit_model::is_elsewhere;
+use ambit_model::{canonical_ip, is_elsewhere};
 use ambit_sys::ResolveError;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
@@ -15,6 +15,9 @@ const MOST_AT_ONCE: usize = 16;
 
 /// Addresses of one name; more are left out.
 const MOST_ADDRESSES: usize = 64;
+
+/// How long names that nobody has answered yet are waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How soon a name is looked up again after the first time in vain; later ones double it.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -35,6 +38,8 @@ pub struct Found {
 pub struct Book<L> {
     look_up: L,
     refresh: Duration,
+    /// When the first answers are no longer waited for.
+    patience_ends: Instant,
     pages: BTreeMap<Arc<str>, Page>,
     running: JoinSet<(Arc<str>, Answer)>,
 }
@@ -56,7 +61,8 @@ where
 {
     /// One without names. What was found is looked up again after `refresh`.
     pub fn new(refresh: Duration, look_up: L) -> Self {
-        Self { look_up, refresh, pages: BTreeMap::new(), running: JoinSet::new() }
+        let patience_ends = Instant::now() + PATIENCE;
+        Self { look_up, refresh, patience_ends, pages: BTreeMap::new(), running: JoinSet::new() }
     }
 
     /// The names that are to be looked up from now on. Gives those that no longer are.
@@ -70,13 +76,15 @@ where
         gone
     }
 
-    /// Whether each name was looked up once, were it in vain.
+    /// Whether each name was looked up once, were it in vain, or had its time: whose name servers are silent must not
+    /// hold everybody up.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.pages.values().all(|page| page.found.is_some() || page.vain > 0)
+        let has_waited = Instant::now() >= self.patience_ends;
+        has_waited || self.pages.values().all(|page| page.found.is_some() || page.vain > 0)
     }
 
-    /// Looks names up until one has another answer, or for the first time none. Nothing is lost where this is given up.
+    /// Looks names up until one has another answer, or the book is complete. Nothing is lost where this is given up.
     pub async fn next(&mut self) -> Option<Found> {
         loop {
             self.start();
@@ -90,24 +98,22 @@ where
                         return found;
                     }
                 }
+                () = sleep_until(self.patience_ends), if !self.is_complete() => return None,
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
                 else => std::future::pending().await,
             }
         }
     }
 
-    /// Starts what is due.
+    /// Starts what is due, the longest due first: names that nobody answers must not take the turns of the others.
     fn start(&mut self) {
         let now = Instant::now();
-        for (name, page) in &mut self.pages {
-            if self.running.len() >= MOST_AT_ONCE {
-                return;
-            }
-            if page.due.is_some_and(|due| due <= now) {
-                page.due = None;
-                let (name, answer) = (Arc::clone(name), (self.look_up)(Arc::clone(name)));
-                self.running.spawn(async move { (name, answer.await) });
-            }
+        while self.running.len() < MOST_AT_ONCE {
+            let due = self.pages.iter_mut().filter(|(_, page)| page.due.is_some_and(|due| due <= now));
+            let Some((name, page)) = due.min_by_key(|(_, page)| page.due) else { return };
+            page.due = None;
+            let (name, answer) = (Arc::clone(name), (self.look_up)(Arc::clone(name)));
+            self.running.spawn(async move { (name, answer.await) });
         }
     }
 
@@ -136,11 +142,19 @@ where
 
 /// In order, since name servers shuffle them, and only what can be somebody else's.
 fn usable(mut addresses: Vec<IpAddr>) -> Arc<[IpAddr]> {
-    addresses.retain(|ip| is_elsewhere(*ip));
+    addresses.retain(|ip| is_elsewhere(*ip) && !is_link_local(*ip));
     addresses.sort_unstable();
     addresses.dedup();
     addresses.truncate(MOST_ADDRESSES);
     addresses.into()
+}
+
+/// No name outside means such an address honestly: in a cloud, whoever asks there is told the machine's own secrets.
+fn is_link_local(ip: IpAddr) -> bool {
+    match canonical_ip(ip) {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    }
 }
 
 #[cfg(test)]

@@ -19,10 +19,9 @@ pub async fn system(name: Arc<str>) -> Result<Vec<IpAddr>, ResolveError> {
     answer.await.map_err(|_gone| unavailable("the look-up ended without an answer".to_owned()))?
 }
 
-/// A name of several words is complete: with a search domain behind it, it could be a service's of that name.
+/// Names are complete: with a search domain of this machine's behind it, one could be a service's of that name.
 fn complete(name: &str) -> String {
-    let is_complete = name.contains('.') && !name.ends_with('.');
-    if is_complete { format!("{name}.") } else { name.to_owned() }
+    format!("{}.", name.trim_end_matches('.'))
 }
 
 #[cfg(test)]
@@ -30,8 +29,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_several_words_are_complete() {
-        for (name, expected) in [("x.org", "x.org."), ("x.org.", "x.org."), ("db", "db")] {
+    fn names_are_complete() {
+        for (name, expected) in [("x.org", "x.org."), ("x.org.", "x.org."), ("db", "db.")] {
             assert_eq!(complete(name), expected);
         }
     }

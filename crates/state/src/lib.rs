@@ -3,6 +3,7 @@
 //! before it; they share everything that did not change, so one changed workload among a hundred
 //! thousand costs microseconds. Readers load one snapshot for each decision and never wait.
 
+mod alias;
 mod choose;
 mod dump;
 mod endpoints;

@@ -94,6 +94,16 @@ pub enum RouteError {
         /// Whether a name server answered.
         is_looked_up: bool,
     },
+    /// The service's endpoint is a service's virtual address: see [`Snapshot::aliased`].
+    #[error("service {service} leads to {address}, an address of service {owner}")]
+    Aliased {
+        /// The service.
+        service: ServiceKey,
+        /// Its endpoint's address.
+        address: IpAddr,
+        /// Whose it is.
+        owner: ServiceKey,
+    },
     /// No endpoint of the service may be chosen: none is healthy, or on this node where the service wants
     /// that, or serves the port.
     #[error("service {service} has no healthy endpoint for port {port}")]
@@ -118,6 +128,9 @@ impl From<RouteError> for CloseReason {
             }
             RouteError::NoSuchName { service, host, is_looked_up } => {
                 Self::NoSuchName { service: service.to_string(), host: host.to_string(), is_looked_up }
+            }
+            RouteError::Aliased { service, address, owner } => {
+                Self::Aliased { service: service.to_string(), address, owner: owner.to_string() }
             }
             RouteError::NoHealthyUpstream { service, port } => {
                 Self::NoHealthyUpstream { service: service.to_string(), port }
@@ -178,7 +191,8 @@ impl Snapshot {
         }
         if candidates.is_empty() {
             let unavailable = || RouteError::NoHealthyUpstream { service: service.key.clone(), port: dst.port() };
-            return Err(self.unnamed(&service.key).unwrap_or_else(unavailable));
+            let misnamed = self.unnamed(&service.key).or_else(|| self.alias(&service.key, dst.ip()));
+            return Err(misnamed.unwrap_or_else(unavailable));
         }
         Ok(Route { service: Some(Arc::clone(service)), candidates })
     }
@@ -187,6 +201,15 @@ impl Snapshot {
     fn unnamed(&self, service: &ServiceKey) -> Option<RouteError> {
         let (host, is_looked_up) = self.nameless(service)?;
         Some(RouteError::NoSuchName { service: service.clone(), host: Arc::clone(host), is_looked_up })
+    }
+
+    /// What is wrong with an endpoint that is an alias.
+    fn alias(&self, service: &ServiceKey, asked: IpAddr) -> Option<RouteError> {
+        self.endpoints(service).iter().find_map(|endpoint| {
+            let address = address(endpoint, asked, any_family(endpoint))?;
+            let owner = self.aliased(service, endpoint, address)?;
+            Some(RouteError::Aliased { service: service.clone(), address, owner: owner.clone() })
+        })
     }
 
     /// A host name of a service's endpoints for which there is no address, and whether a name server said so.
@@ -205,9 +228,14 @@ impl Snapshot {
     }
 
     fn choose<'a>(&'a self, source: &Workload, service: &Service, dst: OriginalDst, rng: &mut impl Rng) -> Chosen<'a> {
+        let is_alias = |endpoint: &Workload| {
+            let address = address(endpoint, dst.ip(), any_family(endpoint));
+            address.is_some_and(|address| self.aliased(&service.key, endpoint, address).is_some())
+        };
         let usable = |endpoint: &Workload| {
             (endpoint.healthy || service.health_policy == HealthPolicy::AllowAll)
                 && target_port(endpoint, service, dst.port()).is_some()
+                && !is_alias(endpoint)
         };
         let load_balancing = service.load_balancing;
         let wanted = Wanted { source, load_balancing, asked: dst.ip(), any_family: false };

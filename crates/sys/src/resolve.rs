@@ -1,4 +1,5 @@
-//! Host names, as the system resolves them: by what this process finds in /etc/resolv.conf and /etc/hosts.
+//! Host names, as the system resolves them: by what this process finds in /etc/resolv.conf and, but for names with a
+//! final dot, which glibc does not look for there, in /etc/hosts.
 #![expect(unsafe_code, reason = "getaddrinfo, whose errors the standard library does not tell apart")]
 
 use std::ffi::{CStr, CString};

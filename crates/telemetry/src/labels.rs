@@ -28,7 +28,7 @@ pub(crate) enum TrafficSeriesLabels {
     /// As they are.
     Own(TrafficLabels),
     /// All of them, in order.
-    Changed { labels: Labels, flag: &'static str },
+    Changed(Labels),
 }
 
 /// Labels and their values.
@@ -169,10 +169,8 @@ impl TrafficLabels {
 
     /// The labels with changes in them. Where that changes nothing they are the same series.
     pub(crate) fn changed(self, changes: &LabelChanges) -> TrafficSeriesLabels {
-        match changes.apply(|tell| self.each(tell)) {
-            Some(labels) => TrafficSeriesLabels::Changed { labels, flag: self.flag },
-            None => TrafficSeriesLabels::Own(self),
-        }
+        let changed = changes.apply(|tell| self.each(tell));
+        changed.map_or_else(|| TrafficSeriesLabels::Own(self), TrafficSeriesLabels::Changed)
     }
 
     fn each(&self, tell: &mut Tell<'_>) {
@@ -184,11 +182,16 @@ impl TrafficLabels {
 }
 
 impl TrafficSeriesLabels {
+    /// What the series is flagged with. Changed labels may have the flag no more, and so none is known of them.
     pub(crate) fn flag(&self) -> &'static str {
         match self {
             Self::Own(labels) => labels.flag,
-            Self::Changed { flag, .. } => flag,
+            Self::Changed(_) => NO_FLAG,
         }
+    }
+
+    pub(crate) fn is_changed(&self) -> bool {
+        matches!(self, Self::Changed(_))
     }
 }
 
@@ -250,7 +253,7 @@ impl EncodeLabelSet for TrafficSeriesLabels {
     fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> std::fmt::Result {
         encode(encoder, |tell| match self {
             Self::Own(labels) => labels.each(tell),
-            Self::Changed { labels, .. } => labels.iter().for_each(|(name, value)| tell(name, value)),
+            Self::Changed(labels) => labels.iter().for_each(|(name, value)| tell(name, value)),
         })
     }
 }

@@ -24,10 +24,38 @@ const MAX_CHANGED: usize = 20_000;
 /// All traffic series. Shared by the workers and the metrics endpoint.
 #[derive(Debug, Default)]
 pub struct Traffic {
-    series: RwLock<HashMap<Arc<TrafficSeriesLabels>, Arc<Series>>>,
+    known: RwLock<Known>,
 
     /// Counts removals, so that caches know when they hold a series that is shown no more.
     removals: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    series: HashMap<Arc<TrafficSeriesLabels>, Arc<Series>>,
+    /// How many of them have changed labels: to walk through them all takes too long for each new one.
+    changed: usize,
+}
+
+impl Known {
+    fn series(&mut self, labels: TrafficSeriesLabels) -> Arc<Series> {
+        // Another worker may have been here first.
+        if let Some(series) = self.series.get(&labels) {
+            return Arc::clone(series);
+        }
+        if labels.is_changed() {
+            if self.changed >= MAX_CHANGED {
+                self.retain(|labels, _| !labels.is_changed());
+            }
+            self.changed += 1;
+        }
+        Arc::clone(self.series.entry(Arc::new(labels)).or_default())
+    }
+
+    fn retain(&mut self, mut is_kept: impl FnMut(&TrafficSeriesLabels, &Series) -> bool) {
+        self.series.retain(|labels, series| is_kept(labels, series));
+        self.changed = self.series.keys().filter(|labels| labels.is_changed()).count();
+    }
 }
 
 impl Traffic {
@@ -35,10 +63,10 @@ impl Traffic {
     /// workloads come and go. Call it when the last connection of the workload has ended and a
     /// scrape or two have passed: what is counted on a removed series is never shown.
     pub fn forget_workload(&self, uid: &WorkloadUid) {
-        let mut all = self.series.write().unwrap_or_else(PoisonError::into_inner);
-        let before = all.len();
-        all.retain(|_, series| !series.members.lock().unwrap_or_else(PoisonError::into_inner).forget(uid));
-        if all.len() != before {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let before = known.series.len();
+        known.retain(|_, series| !series.members.lock().unwrap_or_else(PoisonError::into_inner).forget(uid));
+        if known.series.len() != before {
             self.removals.fetch_add(1, Relaxed);
         }
     }
@@ -58,19 +86,10 @@ impl Traffic {
     }
 
     fn find(&self, labels: TrafficSeriesLabels, flow: &Flow) -> Arc<Series> {
-        let known = self.series.read().unwrap_or_else(PoisonError::into_inner).get(&labels).cloned();
-        let series = known.unwrap_or_else(|| self.add(labels));
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner).series.get(&labels).cloned();
+        let series = known.unwrap_or_else(|| self.known.write().unwrap_or_else(PoisonError::into_inner).series(labels));
         series.members.lock().unwrap_or_else(PoisonError::into_inner).add(flow);
         series
-    }
-
-    fn add(&self, labels: TrafficSeriesLabels) -> Arc<Series> {
-        let mut all = self.series.write().unwrap_or_else(PoisonError::into_inner);
-        let is_changed = |labels: &TrafficSeriesLabels| matches!(labels, TrafficSeriesLabels::Changed { .. });
-        if is_changed(&labels) && all.keys().filter(|labels| is_changed(labels)).count() >= MAX_CHANGED {
-            all.retain(|labels, _| !is_changed(labels));
-        }
-        Arc::clone(all.entry(Arc::new(labels)).or_default())
     }
 }
 
@@ -152,8 +171,8 @@ impl Collector for Traffic {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
         // A snapshot of the list, so that a slow scrape keeps no worker waiting.
         let all: Vec<_> = {
-            let all = self.series.read().unwrap_or_else(PoisonError::into_inner);
-            all.iter().map(|(labels, series)| (Arc::clone(labels), Arc::clone(series))).collect()
+            let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+            known.series.iter().map(|(labels, series)| (Arc::clone(labels), Arc::clone(series))).collect()
         };
         for (of, name, help, value) in COLUMNS {
             let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
@@ -194,5 +213,28 @@ impl SeriesCache {
         let series = traffic.series(flow, NO_FLAG);
         self.series.insert(flow.clone(), Arc::clone(&series));
         series
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changed_labels_are_bounded_and_others_outlive_them() {
+        let changed = |number: usize| TrafficSeriesLabels::Changed(vec![(Arc::from("sni"), number.to_string())]);
+        let mut known = Known::default();
+        let flow = Flow::new(Direction::Waypoint);
+        known.series(TrafficSeriesLabels::Own(TrafficLabels::new(&flow, NO_FLAG)));
+        for number in (0..MAX_CHANGED).chain([0]) {
+            known.series(changed(number));
+        }
+        assert_eq!((known.series.len(), known.changed), (MAX_CHANGED + 1, MAX_CHANGED));
+        // One goes, and so there is room for one.
+        known.retain(|labels, _| *labels != changed(7));
+        known.series(changed(MAX_CHANGED));
+        assert_eq!((known.series.len(), known.changed), (MAX_CHANGED + 1, MAX_CHANGED));
+        known.series(changed(7));
+        assert_eq!((known.series.len(), known.changed), (2, 1));
     }
 }

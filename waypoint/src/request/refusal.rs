@@ -115,7 +115,9 @@ impl From<&Failure> for Refusal {
     fn from(failure: &Failure) -> Self {
         let refusal = Self::new(failure.reason.status(), failure.reason.to_string());
         let body = match &failure.reason {
-            FailureReason::NoHealthyEndpoint { .. } | FailureReason::NoSuchName { .. } => "no healthy upstream",
+            FailureReason::NoHealthyEndpoint { .. }
+            | FailureReason::NoSuchName { .. }
+            | FailureReason::Aliased { .. } => "no healthy upstream",
             FailureReason::Overflow { .. } => {
                 "upstream connect error or disconnect/reset before headers. reset reason: overflow"
             }

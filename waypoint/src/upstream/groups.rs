@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -48,6 +48,11 @@ impl Backend {
         let is_own = own.load_balancing == LoadBalancingMode::Passthrough && own.addresses.contains(&asked.ip());
         is_own || snapshot.service_by_vip(asked.ip()).is_none()
     }
+
+    /// The address of an endpoint that may not be chosen, and the service that would be passed over there.
+    pub(super) fn left_out(&self) -> Option<&(IpAddr, ServiceKey)> {
+        self.members.left_out.as_ref()
+    }
 }
 
 #[derive(Debug)]
@@ -55,6 +60,8 @@ struct Members {
     service: Arc<Service>,
     workloads: Vec<Arc<Workload>>,
     subset: Option<Subset>,
+    /// The address of an endpoint that is left out, and the service that would be passed over there.
+    left_out: Option<(IpAddr, ServiceKey)>,
 }
 
 impl Members {
@@ -63,6 +70,7 @@ impl Members {
             && self.workloads.len() == other.workloads.len()
             && self.workloads.iter().zip(&other.workloads).all(|(one, other)| Arc::ptr_eq(one, other))
             && self.subset == other.subset
+            && self.left_out == other.left_out
     }
 }
 
@@ -169,8 +177,25 @@ fn members(in_force: &InForce, key: &GroupKey) -> Result<Members, FailureReason>
             Some(subset.ok_or_else(missing)?.clone())
         }
     };
-    let workloads = in_force.snapshot.endpoints(&key.service).to_vec();
-    Ok(Members { service: Arc::clone(service), workloads, subset })
+    let mut left_out = None;
+    let passed_over = |workload: &Workload| {
+        let address = address(workload, &key.service, key.port)?;
+        Some((address.ip(), in_force.passed_over(&key.service, workload, address)?.clone()))
+    };
+    let mut workloads = in_force.snapshot.endpoints(&key.service).to_vec();
+    workloads.retain(|workload| {
+        let found = passed_over(workload);
+        let is_good = found.is_none();
+        left_out = left_out.take().or(found);
+        is_good
+    });
+    Ok(Members { service: Arc::clone(service), workloads, subset, left_out })
+}
+
+fn address(workload: &Workload, service: &ServiceKey, port: u16) -> Option<SocketAddr> {
+    let ports = workload.services.get(service)?;
+    let port = ports.iter().find(|mapping| mapping.service_port == port)?.target_port;
+    Some(SocketAddr::new(*workload.addresses.first()?, port))
 }
 
 fn specs(members: &Members, port: u16) -> Vec<EndpointSpec> {
@@ -180,11 +205,9 @@ fn specs(members: &Members, port: u16) -> Vec<EndpointSpec> {
         Some(subset) => subset.labels.iter().all(|(name, value)| workload.labels.get(name) == Some(value)),
     });
     let spec = |workload: &Arc<Workload>| {
-        let ports = workload.services.get(&service.key)?;
-        let port = ports.iter().find(|mapping| mapping.service_port == port)?.target_port;
         Some(EndpointSpec {
             key: workload.uid.as_str().into(),
-            address: SocketAddr::new(*workload.addresses.first()?, port),
+            address: address(workload, &service.key, port)?,
             workload: Some(Arc::clone(workload)),
             weight: workload.weight,
             node: Arc::clone(&workload.node),

@@ -106,19 +106,22 @@ fn among(worker: &Worker, plan: &Plan<'_>, backend: &Backend, wish: &Wish<'_>) -
         asked: backend.passes_through(&plan.in_force.snapshot, plan.asked).then_some(plan.asked),
     };
     let picked = backend.group.pick(&ask, &mut *worker.rng.borrow_mut(), Instant::now());
-    let pick = picked.map_err(|_none| no_endpoint(plan))?;
+    let pick = picked.map_err(|_none| no_endpoint(plan, backend))?;
     let workload = pick.endpoint().and_then(|endpoint| endpoint.spec().workload.clone());
     Ok(Target { address: pick.address(), workload, policy: Arc::clone(&backend.policy), pick: Some(pick) })
 }
 
-fn no_endpoint(plan: &Plan<'_>) -> FailureReason {
+fn no_endpoint(plan: &Plan<'_>, backend: &Backend) -> FailureReason {
     let service = match &plan.destination {
         Destination::Service { service, .. } => Some(&service.key),
         Destination::Workload { .. } => None,
     };
     let destination = destination(plan);
-    match service.and_then(|service| plan.in_force.snapshot.nameless(service)) {
-        Some((host, is_looked_up)) => FailureReason::NoSuchName { destination, host: Arc::clone(host), is_looked_up },
+    if let Some((host, is_looked_up)) = service.and_then(|service| plan.in_force.snapshot.nameless(service)) {
+        return FailureReason::NoSuchName { destination, host: Arc::clone(host), is_looked_up };
+    }
+    match backend.left_out() {
+        Some((address, owner)) => FailureReason::Aliased { destination, address: *address, owner: owner.clone() },
         None => FailureReason::NoHealthyEndpoint { destination },
     }
 }

@@ -8,6 +8,7 @@ mod found;
 mod manifests;
 mod stage;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
@@ -117,9 +118,9 @@ fn measure_all(programs: &Programs, extent: &Extent, found: &mut Found) -> Resul
         }
         for round in 0..extent.rounds {
             eprintln!("{routes} routes, round {} of {}", round + 1, extent.rounds);
-            saturate(&stage, extent, (round, extent.connections), found)?;
+            let capacities = saturate(&stage, extent, (round, extent.connections), found)?;
             if routes == 10 {
-                pace(&stage, extent, round, found)?;
+                pace(&stage, extent, (round, &capacities), found)?;
             }
         }
         if routes == 5000 {
@@ -130,11 +131,20 @@ fn measure_all(programs: &Programs, extent: &Extent, found: &mut Found) -> Resul
     let scene = Scene { rules_each: usize::MAX, ..Scene::new(5000, Out::Tunnel) };
     changes(&Stage::set(programs, scene)?, "_in_one_object", extent.rounds, found)?;
     let stage = Stage::set(programs, Scene::new(10, Out::Plain))?;
-    (0..extent.rounds).try_for_each(|round| saturate(&stage, extent, (round, &[64]), found))
+    (0..extent.rounds).try_for_each(|round| saturate(&stage, extent, (round, &[64]), found).map(drop))
 }
 
+/// Requests a second that Envoy had in a round, by what was spoken on how many connections; none where one failed.
+type Capacities = BTreeMap<(Speak, u32), f64>;
+
 /// As many requests as there are answers.
-fn saturate(stage: &Stage, extent: &Extent, (round, connections): (u32, &[u32]), found: &mut Found) -> Result<()> {
+fn saturate(
+    stage: &Stage,
+    extent: &Extent,
+    (round, connections): (u32, &[u32]),
+    found: &mut Found,
+) -> Result<Capacities> {
+    let mut capacities = Capacities::new();
     for speak in Speak::ALL {
         for &connections in connections {
             let Scene { routes, out, .. } = stage.scene;
@@ -145,21 +155,22 @@ fn saturate(stage: &Stage, extent: &Extent, (round, connections): (u32, &[u32]),
                 let by = (contender.kind, seen.failures);
                 found.add_of_load(&format!("requests_per_cpu_second_{what}"), "1/s", by, seen.per_cpu_second());
                 found.add_of_load(&format!("requests_per_second_{what}"), "1/s", by, seen.per_second());
+                if by == (Kind::Envoy, 0) {
+                    capacities.insert((speak, connections), seen.per_second());
+                }
             }
         }
     }
-    Ok(())
+    Ok(capacities)
 }
 
 /// The same number of requests a second for both.
-fn pace(stage: &Stage, extent: &Extent, round: u32, found: &mut Found) -> Result<()> {
+fn pace(stage: &Stage, extent: &Extent, (round, capacities): (u32, &Capacities), found: &mut Found) -> Result<()> {
     for speak in Speak::ALL {
         for &connections in extent.paced {
             let what = format!("{}_{connections}_connections", speak.name());
-            let capacity =
-                found.last(&format!("requests_per_second_{what}_{}_routes", stage.scene.routes), Kind::Envoy);
-            let Some(capacity) = capacity else {
-                eprintln!("{what}: Envoy had no load without failures to take a part of");
+            let Some(capacity) = capacities.get(&(speak, connections)) else {
+                eprintln!("{what}: Envoy had no load without failures in this round to take a part of");
                 continue;
             };
             let rate = Some(PART_OF_CAPACITY * capacity);

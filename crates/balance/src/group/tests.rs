@@ -2,13 +2,13 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use ambit_l7::{LocalityBalancing, OutlierDetection};
+use ambit_l7::{LocalityBalancing, Nearness, OutlierDetection};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 
 use super::*;
-use crate::fixtures::{Bench, MAGLEV, RING, consistent, key_of, outliers, place, policy, spec, specs};
+use crate::fixtures::{Bench, MAGLEV, RING, consistent, key_of, outliers, place, policy, spec, specs, specs_at};
 use crate::{Client, hash_key};
 
 #[test]
@@ -130,6 +130,24 @@ fn clients_of_many_kinds_take_no_more_memory() {
         );
     }
     assert!(bench.group.set.load().views_known() <= 64);
+}
+
+#[test]
+fn clients_differ_by_node_only_where_that_counts() {
+    for (nearness, clients, expected) in [
+        (Nearness::PreferZone, 200, 1),
+        (Nearness::PreferNode, 200, 200),
+        (Nearness::SameNode, 200, 200),
+        (Nearness::PreferNode, 2000, 1024),
+    ] {
+        let mut bench = Bench::new(specs_at(&[("eu/a", 3)]), TrafficPolicy { nearness, ..TrafficPolicy::default() });
+        let place = place("eu/a");
+        for n in 0..clients {
+            let client = Client { place: Some(&place), node: &format!("node-{n}"), labels: None };
+            bench.group.pick(&Ask { client, ..Ask::default() }, &mut bench.rng, bench.start).ok();
+        }
+        assert_eq!(bench.group.set.load().views_known(), expected, "{nearness:?} {clients}");
+    }
 }
 
 #[test]

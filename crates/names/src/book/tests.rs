@@ -50,7 +50,8 @@ async fn an_answer_stays_until_there_is_another() {
     let asking = servers.clone();
     let mut book = Book::new(REFRESH, move |name| asking.look_up(&name));
     book.want(&names(&["x.org"]));
-    servers.say("x.org", ips("192.0.2.2 192.0.2.1 127.0.0.1 0.0.0.0 224.0.0.1 ::1 ::ffff:127.0.0.1 192.0.2.2"));
+    let nobodys = "127.0.0.1 0.0.0.0 224.0.0.1 ::1 ::ffff:127.0.0.1 169.254.169.254 ::ffff:169.254.169.254 fe80::1";
+    servers.say("x.org", ips(&format!("192.0.2.2 192.0.2.1 {nobodys} 192.0.2.2")));
     assert!(!book.is_complete());
     assert_eq!(shown(book.next().await).as_deref(), Some("192.0.2.1 192.0.2.2"), "in order, and only others'");
     assert!(book.is_complete());
@@ -103,4 +104,34 @@ async fn names_come_and_go_and_wait_for_their_turn() {
     servers.asked();
     assert!(tokio::time::timeout(REFRESH + FIRST_PAUSE, book.next()).await.is_err());
     assert_eq!(servers.asked(), many.len() - 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_that_nobody_answers_take_no_turns_of_others() {
+    let asked = Mutex::new(Vec::new());
+    let mut book = Book::new(REFRESH, |name| {
+        asked.lock().unwrap().push(name);
+        async {
+            tokio::time::sleep(REFRESH).await;
+            unavailable()
+        }
+    });
+    let many: BTreeSet<Arc<str>> = (0..5 * MOST_AT_ONCE).map(|n| Arc::from(format!("host-{n:02}.org"))).collect();
+    book.want(&many);
+    let turns = async { while book.next().await.is_none() {} };
+    assert!(tokio::time::timeout(REFRESH * 20, turns).await.is_err(), "nobody answers");
+    let asked = asked.into_inner().unwrap();
+    assert!(asked.len() > 2 * many.len());
+    for turn in asked.chunks_exact(many.len()) {
+        assert_eq!(turn.iter().cloned().collect::<BTreeSet<_>>(), many, "each once before any again");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_answers_are_not_waited_for_for_ever() {
+    let mut book = Book::new(REFRESH, |_name| std::future::pending());
+    book.want(&names(&["x.org"]));
+    assert!(!book.is_complete());
+    assert_eq!(tokio::time::timeout(REFRESH, book.next()).await.ok(), Some(None), "told that it is enough");
+    assert!(book.is_complete());
 }

@@ -1,4 +1,4 @@
-use ambit_model::{Locality, TunnelProtocol};
+use ambit_model::{Application, GatewayDestination, Locality, TunnelProtocol};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -58,6 +58,41 @@ fn an_entry_beside_a_pod_is_no_way_round_its_tunnel() {
     let route = route(&snapshot, &format!("{VIP}:80")).unwrap();
     assert_eq!(route.candidates[0].workload.name(), "meshed");
     assert_eq!(shown(Ok(route)), ["10.0.0.1:8080 via 10.0.0.1:15008"]);
+}
+
+#[test]
+fn an_entry_that_means_a_service_is_no_way_round_its_tunnels() {
+    let entry = || plain(web("entry", "", "10.96.0.5"));
+    let named = |address: &str| {
+        let entry = plain(web("entry", "", address));
+        let application = Application { hostname: Some("x.org".into()), ..Application::clone(&entry) };
+        Workload { application: Arc::new(application), ..entry }
+    };
+    let payments = || serving(pod("payments", "n2", "10.0.0.1"), "payments");
+    let behind = Arc::new(GatewayAddress {
+        destination: GatewayDestination::Hostname(service_key("waypoint")),
+        hbone_port: HBONE_PORT,
+    });
+    let alone = || service("payments", "10.96.0.5");
+    let waypoint = || Service { waypoint: Some(Arc::clone(&behind)), ..alone() };
+    let direct = "10.96.0.5:8080 plain";
+    let refused = "service shop/web.shop.svc.cluster.local leads to 10.96.0.5, an address of service \
+                   shop/payments.shop.svc.cluster.local";
+    let itself = "service shop/web.shop.svc.cluster.local leads to 10.96.0.1, an address of service \
+                  shop/web.shop.svc.cluster.local";
+    let meshed = "10.0.0.2:8080 via 10.0.0.2:15008";
+    for (name, payments, pods, expected) in [
+        ("outside the mesh", alone(), vec![entry(), plain(payments())], direct),
+        ("before tunnels", alone(), vec![entry(), payments()], refused),
+        ("before tunnels, by name", alone(), vec![named("10.96.0.5"), payments()], refused),
+        ("behind a waypoint", waypoint(), vec![entry(), plain(payments())], refused),
+        ("beside another", alone(), vec![entry(), payments(), web("a", "n2", "10.0.0.2")], meshed),
+        ("itself, as written", alone(), vec![plain(web("entry", "", VIP))], "10.96.0.1:8080 plain"),
+        ("itself, by name", alone(), vec![named(VIP)], itself),
+    ] {
+        let snapshot = Snapshot::build(pods, vec![service("web", VIP), payments], vec![]);
+        assert_eq!(shown(route(&snapshot, &format!("{VIP}:80"))), [expected], "{name}");
+    }
 }
 
 #[test]

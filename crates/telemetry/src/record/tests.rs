@@ -285,6 +285,25 @@ fn bytes_are_counted_once_however_often() {
 }
 
 #[test]
+fn without_its_flag_a_failure_counts_in_the_same_series() {
+    let rig = Rig::new();
+    let unflagged = LabelChanges { disabled: false, labels: vec![("response_flags".into(), None)] };
+    for end in [Ok(()), Err(&CloseReason::Denied(DenyReason::Unenrolled))] {
+        let mut record = rig.known(Direction::Outbound);
+        record.change(vec![(ConnectionMetric::Closed, unflagged.clone())]);
+        record.established();
+        record.close(end);
+    }
+    let samples = rig.samples();
+    for (name, value) in [("connections_closed_total{", " 2"), ("connections_failed_total{", " 1")] {
+        let [one] = samples.iter().filter(|sample| sample.starts_with(name)).collect::<Vec<_>>()[..] else {
+            panic!("{samples:?}")
+        };
+        assert!(one.ends_with(value) && !one.contains("response_flags"), "{one}");
+    }
+}
+
+#[test]
 fn a_series_goes_with_the_last_workload_that_fed_it() {
     let rig = Rig::new();
     let cart = workload("cart-1", "cart");

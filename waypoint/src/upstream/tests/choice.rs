@@ -1,19 +1,70 @@
 //! Which endpoint is asked.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use ambit_l7::{
     ConsistentHash, Cookie, HashKey, HashRing, LoadBalancing, OutlierDetection, Subset, Traffic, TrafficPolicy,
 };
-use ambit_model::{Application, TunnelProtocol, Workload};
+use ambit_model::{
+    Application, GatewayAddress, GatewayDestination, HBONE_PORT, Service, ServiceKey, TunnelProtocol, Workload,
+    WorkloadUid,
+};
 use http::{HeaderValue, Method};
 use std::time::Duration;
 
-use super::mesh::{BUSY, Got, HELLO, Mesh, Server, endpoint, request, run};
+use super::mesh::{BUSY, Got, HELLO, Mesh, Server, endpoint, request, run, service, waypoint_key};
 use crate::body::Body;
 use crate::upstream;
+
+/// Of an endpoint that is where another service's pod is, or that service itself.
+#[test]
+fn an_endpoint_where_another_service_would_be_passed_over_is_left_out() {
+    run(async {
+        let server = Server::of(&[HELLO]).await;
+        let key = ServiceKey { hostname: "guarded.till.svc.cluster.local".into(), namespace: "till".into() };
+        let pod = |address: &str, port: u16, tunnel_protocol| {
+            let at = endpoint(1, SocketAddr::new(address.parse().unwrap(), port), tunnel_protocol);
+            let services = at.services.iter().map(|(_, ports)| (key.clone(), ports.to_vec())).collect();
+            let application = Application { services: Arc::new(services), ..Application::clone(&at) };
+            Workload { uid: WorkloadUid::pod("Kubernetes", "till", "guarded-0"), application: application.into(), ..at }
+        };
+        let behind = |bound: bool, address: &str| {
+            let hostname =
+                if bound { waypoint_key() } else { ServiceKey { namespace: "till".into(), ..waypoint_key() } };
+            let waypoint =
+                GatewayAddress { destination: GatewayDestination::Hostname(hostname), hbone_port: HBONE_PORT };
+            let addresses = vec![address.parse().unwrap()];
+            Service { key: key.clone(), addresses, waypoint: Some(waypoint.into()), ..service() }
+        };
+        let alone = |address: &str| Service { waypoint: None, ..behind(true, address) };
+        let (here, there, port) = ("127.0.0.1", "127.0.0.9", server.address.port());
+        let refused = "shop/web.shop.svc.cluster.local:80 leads to 127.0.0.1, an address of service \
+                       till/guarded.till.svc.cluster.local";
+        let tried = "cannot connect to ";
+        for (name, other, pod, expected) in [
+            ("its pod", behind(true, "10.96.0.9"), pod(here, port, TunnelProtocol::Hbone), Some(refused)),
+            ("another port", behind(true, "10.96.0.9"), pod(here, port - 1, TunnelProtocol::Hbone), Some(tried)),
+            ("another waypoint's", behind(false, "10.96.0.9"), pod(here, port, TunnelProtocol::Hbone), Some(tried)),
+            ("no tunnel", behind(true, "10.96.0.9"), pod(here, port, TunnelProtocol::None), None),
+            ("an alias", alone(here), pod(there, port, TunnelProtocol::Hbone), Some(refused)),
+            ("an alias behind a waypoint", behind(false, here), pod(there, port, TunnelProtocol::None), Some(refused)),
+            ("an alias outside the mesh", alone(here), pod(there, port, TunnelProtocol::None), None),
+        ] {
+            let entry = endpoint(0, server.address, TunnelProtocol::None);
+            // Its address tells nobody who it is.
+            let entry = Workload { host_network: true, ..entry };
+            let mesh = Mesh::beside(other, vec![entry, pod]);
+            let failure = mesh.send(request(Method::GET, Body::empty())).await.err().map(|it| it.reason.to_string());
+            match (&failure, expected) {
+                (Some(failure), Some(expected)) => assert!(failure.starts_with(expected), "{name}: {failure}"),
+                _ => assert_eq!(failure.as_deref(), expected, "{name}"),
+            }
+        }
+    });
+}
 
 #[test]
 fn a_subset_is_those_with_its_labels() {

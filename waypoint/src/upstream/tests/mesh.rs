@@ -62,6 +62,11 @@ pub(super) fn service_key() -> ServiceKey {
     ServiceKey { namespace: "shop".into(), hostname: "web.shop.svc.cluster.local".into() }
 }
 
+/// The service of the waypoint itself.
+pub(super) fn waypoint_key() -> ServiceKey {
+    ServiceKey { namespace: "shop".into(), hostname: "waypoint".into() }
+}
+
 /// An endpoint of the service at an address.
 pub(super) fn endpoint(index: usize, address: SocketAddr, tunnel_protocol: TunnelProtocol) -> Workload {
     let port = PortMapping { service_port: 80, target_port: address.port(), app_protocol: AppProtocol::Unknown };
@@ -94,7 +99,7 @@ pub(super) fn endpoint(index: usize, address: SocketAddr, tunnel_protocol: Tunne
     }
 }
 
-fn service() -> Service {
+pub(super) fn service() -> Service {
     Service {
         key: service_key(),
         name: "web".into(),
@@ -120,7 +125,7 @@ impl Mesh {
     pub(super) fn given(endpoints: &[SocketAddr], policy: TrafficPolicy, credentials: Given) -> Self {
         let endpoints = endpoints.iter().enumerate();
         let endpoints = endpoints.map(|(at, address)| endpoint(at, *address, TunnelProtocol::None)).collect();
-        Self::new(endpoints, Traffic { policy: Arc::new(policy), ..Traffic::default() }, credentials)
+        Self::new(endpoints, vec![], Traffic { policy: Arc::new(policy), ..Traffic::default() }, credentials)
     }
 
     pub(super) fn with(endpoints: Vec<Workload>, policy: TrafficPolicy) -> Self {
@@ -128,10 +133,15 @@ impl Mesh {
     }
 
     pub(super) fn used(endpoints: Vec<Workload>, traffic: Traffic) -> Self {
-        Self::new(endpoints, traffic, Given::default())
+        Self::new(endpoints, vec![], traffic, Given::default())
     }
 
-    fn new(endpoints: Vec<Workload>, traffic: Traffic, credentials: Given) -> Self {
+    /// Beside another service.
+    pub(super) fn beside(other: Service, endpoints: Vec<Workload>) -> Self {
+        Self::new(endpoints, vec![other], Traffic::default(), Given::default())
+    }
+
+    fn new(endpoints: Vec<Workload>, others: Vec<Service>, traffic: Traffic, credentials: Given) -> Self {
         let dir = TempDir::new().unwrap();
         let ca = Arc::new(CertificateAuthority::open_or_create(dir.path(), CaOptions::new(TRUST_DOMAIN)).unwrap());
         let bundle = Arc::new(TrustBundle::load(&CertificateAuthority::roots_path(dir.path())).unwrap());
@@ -139,11 +149,12 @@ impl Mesh {
         let store = Arc::new(CertificateStore::new(ca, StoreOptions::default(), runtime));
         let tls = Arc::new(TlsConfigs::new(store, bundle, TRUST_DOMAIN));
         let service = service();
-        let snapshot = Arc::new(Snapshot::build(endpoints, vec![service.clone()], vec![]));
+        let services = others.into_iter().chain([service.clone()]).collect();
+        let snapshot = Arc::new(Snapshot::build(endpoints, services, vec![]));
         let traffic = [(service_key(), Arc::new(traffic))].into_iter().collect();
         let credentials = Arc::new(credentials);
         let config = Arc::new(L7Config { traffic, credentials, ..L7Config::default() });
-        let own_service = ServiceKey { namespace: "shop".into(), hostname: "waypoint".into() };
+        let own_service = waypoint_key();
         let (outlet, published) = outlet::channel(own_service.clone(), Readiness::default().condition("loaded"));
         outlet.publish(snapshot, config, Own { service: own_service, identity: identity("waypoint"), workload: None });
         let worker = Worker::new(WorkerParts {

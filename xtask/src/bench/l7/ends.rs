@@ -19,7 +19,7 @@ pub(super) struct Ends {
 }
 
 /// What is spoken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Speak {
     Http1,
     Http2,

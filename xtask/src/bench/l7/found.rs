@@ -53,11 +53,6 @@ impl Found {
         &mut self.measures[at]
     }
 
-    /// The newest value.
-    pub(super) fn last(&self, name: &str, kind: Kind) -> Option<f64> {
-        self.measures.iter().find(|measure| measure.name == name)?.values.get(&kind)?.last().copied()
-    }
-
     fn measures(&self) -> impl Iterator<Item = Measure> {
         let headline = self.measures.iter().find(|measure| measure.name == HEADLINE_LOAD).cloned();
         let headline = headline.map(|measure| Measure { name: HEADLINE.to_owned(), ..measure });
@@ -114,7 +109,6 @@ mod tests {
             found.add(HEADLINE_LOAD, "1/s", Kind::Envoy, value);
         }
         found.add("memory", "MiB", Kind::Waypoint, 7.0);
-        assert_eq!(found.last(HEADLINE_LOAD, Kind::Envoy), Some(2.0));
         let json = found.json();
         let measures = json.as_array().unwrap();
         assert_eq!((&measures[0]["name"], &measures[0]["envoy"]), (&json!(HEADLINE), &json!(2.0)));
@@ -131,6 +125,5 @@ mod tests {
         let json = &found.json()[0];
         assert_eq!((&json["waypoint"], &json["envoy"]), (&json!(1.0), &Value::Null));
         assert_eq!(json["failed_requests"], json!({"envoy": 2, "waypoint": 3}));
-        assert_eq!(found.last("rate", Kind::Envoy), None);
     }
 }

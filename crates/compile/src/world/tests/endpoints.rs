@@ -124,7 +124,8 @@ fn service_entries_have_the_endpoints_they_name_or_select() {
 #[test]
 fn what_is_looked_up_is_an_endpoint_by_its_name() {
     let many = json!({"hosts": ["x.org", "y.org"], "endpoints": [
-        {"address": "A.example", "weight": 3, "locality": "r/z", "ports": {"tls": 9443}}, {"address": "1.2.3.4"}, {"address": "unix:///x"},
+        {"address": "A.example", "weight": 3, "locality": "r/z", "ports": {"tls": 9443}},
+        {"address": "1.2.3.4"}, {"address": "unix:///x"},
     ]});
     for (resolution, spec, expected) in [
         ("DNS", json!({}), vec!["x.org / 1 x.org 443>8443"]),
@@ -335,6 +336,18 @@ fn what_cannot_be_looked_up_or_is_nobody_elses_is_said() {
         (
             entry("x", json!({"resolution": "DNS", "endpoints": [{"address": "unix:///x"}]})),
             "warning: ServiceEntry shop/x: spec.endpoints[0].address: an address that is no IP address",
+        ),
+        (
+            entry("x", json!({"resolution": "DNS", "endpoints": [{"address": "*.x.org"}]})),
+            "warning: ServiceEntry shop/x: spec.endpoints[0].address: an address that is no IP address",
+        ),
+        (
+            entry("x", json!({"resolution": "DNS", "endpoints": [{"address": "db"}]})),
+            "error: ServiceEntry shop/x: spec.endpoints[0].address: \"db\" is one word",
+        ),
+        (
+            entry("x", json!({"resolution": "DNS_ROUND_ROBIN", "hosts": ["x.org", "db"]})),
+            "error: ServiceEntry shop/x: spec.hosts[1]: \"db\" is one word",
         ),
         (
             entry("x", json!({"addresses": ["127.0.0.1"]})),
