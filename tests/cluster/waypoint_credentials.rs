@@ -106,19 +106,19 @@ impl Shop {
     }
 }
 
-/// With the right to read the Secrets of these namespaces.
-fn reading(namespaces: &str, test: impl FnOnce() -> Result<()>) -> Result<()> {
+/// A shop whose Secrets may be read; until the end of the test. The right is in its namespace, so that comes first.
+fn reading(namespace: &str, mode: &str, test: impl FnOnce(&Shop) -> Result<()>) -> Result<Shop> {
     mesh::with_gateway_api()?;
-    mesh::install(&[&format!("waypoint.credentialNamespaces={{{namespaces}}}")])?;
-    let tested = test();
+    let shop = Shop::open(namespace, mode)?;
+    mesh::install(&[&format!("waypoint.credentialNamespaces={{{namespace}}}")])?;
+    let tested = test(&shop);
     mesh::install(&[])?;
-    tested
+    tested.map(|()| shop)
 }
 
 #[test]
 fn a_waypoint_believes_the_authorities_of_a_secret() -> Result<()> {
-    reading("credentials-simple", || {
-        let shop = Shop::open("credentials-simple", "SIMPLE")?;
+    let tested = reading("credentials-simple", "SIMPLE", |shop| {
         shop.wait_unavailable()?;
         let rule = || object(&["--namespace", shop.shop.name(), "destinationrule", "web"]);
         let reason = |rule: &Value| rule.pointer("/status/conditions/0/reason").cloned().unwrap_or_default();
@@ -130,13 +130,13 @@ fn a_waypoint_believes_the_authorities_of_a_secret() -> Result<()> {
         shop.wait_unavailable()?;
         shop.hand_over(&json!({"ca.crt": shop.authority.certificate}))?;
         shop.wait_seen("https TLS_")
-    })
+    });
+    tested.map(drop)
 }
 
 #[test]
 fn a_waypoint_shows_the_certificate_of_a_secret_and_takes_a_new_one_without_a_failed_request() -> Result<()> {
-    reading("credentials-mutual", || {
-        let shop = Shop::open("credentials-mutual", "MUTUAL")?;
+    let tested = reading("credentials-mutual", "MUTUAL", |shop| {
         shop.wait_unavailable()?;
         shop.hand_over(&shop.authority.client("first.client")?)?;
         shop.wait_seen("CN=first.client")?;
@@ -160,20 +160,17 @@ fn a_waypoint_shows_the_certificate_of_a_secret_and_takes_a_new_one_without_a_fa
         shop.wait_seen("CN=third.client")?;
         shop.shop.kubectl(&["delete", "secret", SECRET])?;
         shop.wait_unavailable()
-    })
+    });
+    tested.map(drop)
 }
 
 #[test]
 fn a_waypoint_keeps_a_credential_whose_reading_is_no_longer_allowed() -> Result<()> {
-    let shop = std::cell::OnceCell::new();
-    reading("credentials-right", || {
-        let shop = shop.get_or_init(|| Shop::open("credentials-right", "MUTUAL")).as_ref();
-        let shop = shop.map_err(|error| anyhow::anyhow!("{error:#}"))?;
+    let shop = reading("credentials-right", "MUTUAL", |shop| {
         shop.hand_over(&shop.authority.client("first.client")?)?;
         shop.wait_seen("CN=first.client")
     })?;
     // The right is gone with the last installation, which also replaced whoever had read it.
-    let shop = shop.into_inner().context("no shop")??;
     let load = Load::of_connections(&shop.client, "http://web/debug")?;
     mesh::control_planes(0)?;
     mesh::control_planes(2)?;

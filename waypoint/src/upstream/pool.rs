@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ambit_balance::{Limits, Permit};
-use ambit_l7::TrafficPolicy;
+use ambit_l7::{Credential, CredentialError, TrafficPolicy};
 use ambit_model::{Identity, ServiceKey};
 use tokio::sync::oneshot;
 use tokio::task::spawn_local;
@@ -55,6 +55,8 @@ pub(super) struct Key {
     pub(super) speak: Speak,
     /// How endpoints are used. Compared by pointer: another policy makes other connections.
     pub(super) policy: Arc<TrafficPolicy>,
+    /// What the policy's credentials are, or why there are none: what was proved by others admits no new request.
+    pub(super) given: Result<Option<Credential>, CredentialError>,
 }
 
 impl PartialEq for Key {
@@ -66,6 +68,7 @@ impl PartialEq for Key {
             && self.client == other.client
             && self.service == other.service
             && self.server_name == other.server_name
+            && self.given == other.given
     }
 }
 

@@ -179,6 +179,7 @@ impl Target {
             server_name: server_name.cloned(),
             speak,
             policy: Arc::clone(&self.policy),
+            given: plan.in_force.config.credentials.find(&self.policy.tls.credentials),
         }
     }
 
